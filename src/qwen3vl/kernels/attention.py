@@ -1,0 +1,157 @@
+"""Attention: paged and causal for the decoder, full within each picture for the vision tower.
+
+The decoder's keys and values live in a paged cache, [blocks, block_size, kv_heads, d], and a sequence's block table says
+where they lie. A step's tokens come as one or two `AttentionGroup`s: sequences that decode (one query each), and sequences that
+prefill (many). Within a group no operation depends on a value on the device, so that a captured graph can replay it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+import torch.nn.functional as F
+
+
+@dataclass
+class AttentionGroup:
+    """Sequences of one step that are attended together. Their tokens are consecutive in the flat batch."""
+
+    first_token: int
+    num_tokens: int
+    query_starts: torch.Tensor  # [S + 1] int64, first query of each sequence, counted from first_token
+    context_lengths: torch.Tensor  # [S] int64, keys each sequence has after this step
+    block_tables: torch.Tensor  # [S, ceil(max_context / block_size)] int64, padded with any valid block
+    max_queries: int
+    max_context: int
+
+    @property
+    def tokens(self) -> slice:
+        return slice(self.first_token, self.first_token + self.num_tokens)
+
+    @cached_property
+    def padded(self) -> PaddedGroup:
+        """Index tensors of the padded form, made once a step and shared by all layers."""
+        query_lengths = self.query_starts.diff()
+        offsets = torch.arange(self.max_queries, device=query_lengths.device)
+        rows = (self.query_starts[:-1, None] + offsets).clamp_(max=self.num_tokens - 1)
+        keys = torch.arange(self.max_context, device=query_lengths.device)
+        last_visible = (self.context_lengths - query_lengths)[:, None] + offsets  # [S, Q]
+        sequence = torch.searchsorted(
+            self.query_starts[1:], torch.arange(self.num_tokens, device=keys.device), right=True
+        )
+        return PaddedGroup(
+            rows=rows,
+            mask=(keys <= last_visible[..., None])[:, None],
+            token_sequence=sequence,
+            token_offset=torch.arange(self.num_tokens, device=keys.device) - self.query_starts[sequence],
+        )
+
+    @cached_property
+    def per_sequence(self) -> list[SequenceSpan]:
+        """The group as host numbers, for devices where reading a tensor costs nothing."""
+        starts, contexts = self.query_starts.tolist(), self.context_lengths.tolist()
+        spans = []
+        for table, first, last, context in zip(self.block_tables, starts, starts[1:], contexts, strict=False):
+            mask = None
+            if last - first > 1:
+                mask = torch.ones(last - first, context, dtype=torch.bool).tril_(context - (last - first))
+            spans.append(SequenceSpan(first, last, context, table, mask))
+        return spans
+
+
+@dataclass(frozen=True)
+class PaddedGroup:
+    rows: torch.Tensor  # [S, Q] the group's token that stands at (sequence, offset); any token where there is none
+    mask: torch.Tensor  # [S, 1, Q, K] bool, True where the query may look
+    token_sequence: torch.Tensor  # [T]
+    token_offset: torch.Tensor  # [T]
+
+
+@dataclass(frozen=True)
+class SequenceSpan:
+    first: int
+    last: int
+    context: int
+    block_table: torch.Tensor
+    mask: torch.Tensor | None  # [Q, K] bool; None for a single query, which sees everything
+
+
+def write_kv(key: torch.Tensor, value: torch.Tensor, cache: tuple[torch.Tensor, torch.Tensor], slots: torch.Tensor) -> None:
+    """Stores each token's key and value, [tokens, kv_heads, d], at its slot (block * block_size + offset)."""
+    for new, stored in zip((key, value), cache, strict=True):
+        stored.view(-1, *stored.shape[2:]).index_copy_(0, slots, new.to(stored.dtype))
+
+
+def paged_attention(
+    query: torch.Tensor,
+    cache: tuple[torch.Tensor, torch.Tensor],
+    groups: list[AttentionGroup],
+    scale: float,
+) -> torch.Tensor:
+    """Causal attention of each token over its own sequence's cache, the step's own keys included.
+
+    query: [tokens, heads, d]; cache: two of [blocks, block_size, kv_heads, d]; heads is a multiple of kv_heads.
+    Returns [tokens, heads, d].
+    """
+    attend = _attend_cpu if query.device.type == "cpu" else paged_attention_reference
+    parts = [attend(query[group.tokens], cache, group, scale) for group in groups]
+    return parts[0] if len(parts) == 1 else torch.cat(parts)
+
+
+def paged_attention_reference(
+    query: torch.Tensor, cache: tuple[torch.Tensor, torch.Tensor], group: AttentionGroup, scale: float
+) -> torch.Tensor:
+    """The whole group as one padded batch: no loop and no read-back, at the price of copying the context's blocks."""
+    padded = group.padded
+    key, value = (
+        stored[group.block_tables].flatten(1, 2)[:, : group.max_context].transpose(1, 2) for stored in cache
+    )  # [S, kv_heads, K, d]
+    out = _attend(query[padded.rows].transpose(1, 2), key, value, padded.mask, scale)
+    return out.transpose(1, 2)[padded.token_sequence, padded.token_offset]
+
+
+def _attend_cpu(
+    query: torch.Tensor, cache: tuple[torch.Tensor, torch.Tensor], group: AttentionGroup, scale: float
+) -> torch.Tensor:
+    """One sequence at a time: nothing is padded, which on a CPU is worth more than a single large call."""
+    out = torch.empty_like(query)
+    for span in group.per_sequence:
+        key, value = (
+            stored[span.block_table].flatten(0, 1)[: span.context].transpose(0, 1)[None] for stored in cache
+        )
+        q = query[span.first : span.last].transpose(0, 1)[None]
+        out[span.first : span.last] = _attend(q, key, value, span.mask, scale)[0].transpose(0, 1)
+    return out
+
+
+def _attend(
+    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, mask: torch.Tensor | None, scale: float
+) -> torch.Tensor:
+    """query: [S, heads, Q, d]; key, value: [S, kv_heads, K, d]; mask: broadcastable to [S, 1, Q, K]."""
+    key, value = key.to(query.dtype), value.to(query.dtype)
+    if query.shape[2] > 1:
+        return F.scaled_dot_product_attention(query, key, value, attn_mask=mask, scale=scale, enable_gqa=True)
+    # With one query a sequence, the heads that share a key head become its queries: no key is read twice.
+    folded = query.view(query.shape[0], key.shape[1], -1, query.shape[-1])
+    return F.scaled_dot_product_attention(folded, key, value, attn_mask=mask, scale=scale).reshape(query.shape)
+
+
+def segment_attention(
+    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, segments: list[tuple[int, int]], scale: float
+) -> torch.Tensor:
+    """Full attention within consecutive segments, none across.
+
+    query, key, value: [tokens, heads, d]; segments: (how many, tokens each), in order, covering all tokens, so that equal
+    neighbours (the frames of a video) run as one batch. Returns [tokens, heads, d].
+    """
+    out = torch.empty_like(query)
+    first = 0
+    for count, length in segments:
+        last = first + count * length
+        q, k, v = (x[first:last].unflatten(0, (count, length)).transpose(1, 2) for x in (query, key, value))
+        attended = F.scaled_dot_product_attention(q, k, v, scale=scale)
+        out[first:last] = attended.transpose(1, 2).flatten(0, 1)
+        first = last
+    return out

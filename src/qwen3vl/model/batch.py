@@ -1,0 +1,32 @@
+"""One step's input: a flat batch of tokens from any number of sequences, with the tensors that say what each token is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from qwen3vl.kernels.attention import AttentionGroup
+
+LayerCache = tuple[torch.Tensor, torch.Tensor]  # keys and values, each [blocks, block_size, kv_heads, head_dim]
+
+
+@dataclass
+class VisualInputs:
+    """What the vision tower found for the visual tokens of this step."""
+
+    rows: torch.Tensor  # [V] int64, their places in the flat batch
+    embeddings: torch.Tensor  # [1 + taps, V, hidden]: the main features, then one set for each DeepStack tap
+
+
+@dataclass
+class Batch:
+    """T tokens of S sequences. All tensors on the model's device."""
+
+    token_ids: torch.Tensor  # [T] int64
+    position_ids: torch.Tensor  # [3, T] int64
+    slots: torch.Tensor  # [T] int64, where each token's key and value go
+    active_experts: torch.Tensor  # [T] int64, experts each token may use
+    groups: list[AttentionGroup]
+    logit_rows: torch.Tensor  # [L] int64, the tokens whose next token is wanted
+    visuals: VisualInputs | None
