@@ -1,0 +1,138 @@
+"""One step after another: schedule, run, sample, deliver. No threads here; whoever owns a core calls it from one thread only."""
+
+from __future__ import annotations
+
+import time
+
+import torch
+
+from qwen3vl.engine.outputs import Delta, FinishReason, TokenLogprob, Usage
+from qwen3vl.engine.runner import Runner
+from qwen3vl.engine.sampler import SampledToken, sample
+from qwen3vl.engine.scheduler import Scheduler
+from qwen3vl.engine.sequence import Request, Sequence
+from qwen3vl.prompt.tokenizer import Tokenizer
+
+
+class EngineCore:
+    def __init__(self, runner: Runner, scheduler: Scheduler, tokenizer: Tokenizer, eos_token_ids: frozenset[int]) -> None:
+        self.runner = runner
+        self.scheduler = scheduler
+        self.tokenizer = tokenizer
+        self.eos_token_ids = eos_token_ids
+        self.requests: dict[int, Request] = {}
+        self.num_steps = 0
+        self.prompt_tokens = self.cached_tokens = self.generated_tokens = 0
+
+    @property
+    def idle(self) -> bool:
+        return not self.requests
+
+    def add(self, request: Request) -> None:
+        """Queues the first sequence; the others follow once its prompt is in the cache, and take it from there."""
+        self.requests[request.id] = request
+        self.scheduler.add(request.sequences[0])
+
+    def cancel(self, request_id: int) -> None:
+        """Drops a request and frees its blocks at once. Unknown and finished ones are ignored: they may just have ended."""
+        request = self.requests.pop(request_id, None)
+        if request is not None:
+            for sequence in request.sequences:
+                self._end(sequence)
+
+    @torch.inference_mode()
+    def step(self) -> None:
+        chunks = self.scheduler.schedule()
+        now = time.perf_counter()
+        for chunk in chunks:
+            self._note_admission(chunk.sequence, chunk.start, now)
+        logits = self.runner.run(chunks)
+        sampling = [chunk.sequence for chunk in chunks if chunk.samples]
+        for chunk in chunks:
+            self.scheduler.commit(chunk)
+        if sampling:
+            counts = [sequence.request.options.logprobs for sequence in sampling]
+            tokens = sample(logits, [sequence.sampling for sequence in sampling], counts)
+            for sequence, token in zip(sampling, tokens, strict=True):
+                self._deliver(sequence, token)
+        self.num_steps += 1
+
+    def _note_admission(self, sequence: Sequence, cached: int, now: float) -> None:
+        request = sequence.request
+        if request.admitted is None:
+            request.admitted = now
+            request.cached_tokens = cached
+            self.prompt_tokens += len(request.prompt)
+            self.cached_tokens += cached
+
+    def _deliver(self, sequence: Sequence, token: SampledToken) -> None:
+        """Appends the token, sends what can be read of it, and ends the sequence where it ends."""
+        request = sequence.request
+        if request.first_token is None:
+            request.first_token = time.perf_counter()
+            for sibling in request.sequences[1:]:
+                self.scheduler.add(sibling)
+        sequence.token_ids.append(token.token_id)
+        self.generated_tokens += 1
+        text, reason = "", None
+        if token.token_id in self.eos_token_ids and not request.options.ignore_eos:
+            reason = "stop"
+        else:
+            text = sequence.text.add(token.token_id)
+            if sequence.text.stopped:
+                reason = "stop"
+            elif sequence.num_generated >= sequence.max_tokens:
+                reason = "length"
+        self._send(sequence, token, text, reason)
+
+    def _send(self, sequence: Sequence, token: SampledToken, text: str, reason: str | None) -> None:
+        request = sequence.request
+        usage = None
+        finish: FinishReason | None = None
+        if reason is not None:
+            finish = "stop" if reason == "stop" else "length"
+            if not sequence.text.stopped:
+                text += sequence.text.finish()
+                finish = "stop" if sequence.text.stopped else finish
+            self._end(sequence)
+            if request.finished:
+                del self.requests[request.id]
+                usage = _usage(request)
+        logprobs = None if token.logprob is None else [self._logprob(token)]
+        request.sink(Delta(text, [token.token_id], sequence.index, logprobs, finish, usage))
+
+    def _end(self, sequence: Sequence) -> None:
+        sequence.finished = True
+        self.scheduler.finish(sequence)
+
+    def _logprob(self, token: SampledToken) -> TokenLogprob:
+        assert token.logprob is not None
+        name = self.tokenizer.token_text
+        top = [(token_id, name(token_id), logprob) for token_id, logprob in token.top]
+        return TokenLogprob(token.token_id, name(token.token_id), token.logprob, top)
+
+    def check(self) -> None:
+        """Asserts that all books agree; for tests, between steps."""
+        self.scheduler.check()
+        self.runner.features.check()
+        alive = [sequence for request in self.requests.values() for sequence in request.sequences if not sequence.finished]
+        known = {id(sequence) for sequence in (*self.scheduler.running, *self.scheduler.waiting)}
+        assert len(known) == len(self.scheduler.running) + len(self.scheduler.waiting), "a sequence is queued twice"
+        assert known <= {id(sequence) for sequence in alive}, "a sequence is scheduled for no request"
+        started = [s for s in alive if s.index == 0 or s.request.first_token is not None]
+        assert known == {id(sequence) for sequence in started}, "a sequence was lost"
+
+
+def _usage(request: Request) -> Usage:
+    assert request.admitted is not None
+    assert request.first_token is not None
+    return Usage(
+        prompt_tokens=len(request.prompt),
+        completion_tokens=sum(sequence.num_generated for sequence in request.sequences),
+        cached_tokens=request.cached_tokens,
+        visual_tokens=sum(visual.num_tokens for visual in request.prompt.visuals),
+        active_experts=request.active_experts,
+        queue_seconds=request.admitted - request.submitted,
+        first_token_seconds=request.first_token - request.submitted,
+        total_seconds=time.perf_counter() - request.submitted,
+    )

@@ -1,0 +1,269 @@
+"""The Python interface: load a model once, then generate from OpenAI-style messages, one by one, in batches or as streams.
+
+Decoding media and tokenising happen in the caller's thread, or in a small pool for asynchronous callers; the model itself belongs
+to one thread (`EngineWorker`), and requests of all callers share its batch.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from qwen3vl.checkpoints.generation import GenerationDefaults
+from qwen3vl.engine import sequence as sequences
+from qwen3vl.engine.build import EngineConfig, EngineParts, build_engine
+from qwen3vl.engine.options import GenerationOptions
+from qwen3vl.engine.outputs import Delta, Result
+from qwen3vl.engine.sampler import SamplingParams, SamplingState
+from qwen3vl.engine.streams import AsyncStream, Collector, Item, Stream, collect
+from qwen3vl.engine.text import OutputText
+from qwen3vl.engine.worker import EngineWorker
+from qwen3vl.errors import ContextLengthError
+from qwen3vl.experts.modes import active_experts
+from qwen3vl.prompt.builder import PromptBuilder
+from qwen3vl.prompt.types import Prompt
+
+Messages = Sequence[Mapping[str, Any]]
+_PREPARING_THREADS = 2
+
+
+@dataclass(frozen=True)
+class EngineInfo:
+    """What was loaded, and where."""
+
+    name: str
+    is_moe: bool
+    num_experts: int  # 0 for a dense model
+    num_experts_per_tok: int  # 1 for a dense model
+    max_context: int  # tokens of prompt and answer together
+    device: str
+    dtype: str
+    parameters: int
+    weight_bytes: int
+    memory_bytes: int  # weights, cache, picture features and room for activations
+    defaults: GenerationDefaults
+
+
+@dataclass(frozen=True)
+class EngineStats:
+    """The state of the engine at one moment, and its counters since the start."""
+
+    running: int
+    waiting: int
+    free_blocks: int
+    total_blocks: int
+    steps: int
+    preemptions: int
+    prompt_tokens: int
+    cached_tokens: int  # prompt tokens found in the prefix cache
+    generated_tokens: int
+    feature_hits: int
+    feature_misses: int
+
+
+class Engine:
+    """A loaded model. Safe to use from many threads and from an event loop; `close` ends it."""
+
+    def __init__(self, parts: EngineParts, name: str) -> None:
+        self.prompt_builder: PromptBuilder = parts.builder
+        self._core, self._config, self._defaults = parts.core, parts.config, parts.defaults
+        self._worker = EngineWorker(parts.core)
+        self._pool = ThreadPoolExecutor(_PREPARING_THREADS, thread_name_prefix="qwen3vl-prepare")
+        moe = parts.config.text.moe
+        self.info = EngineInfo(
+            name=name,
+            is_moe=moe is not None,
+            num_experts=moe.num_experts if moe else 0,
+            num_experts_per_tok=moe.num_experts_per_tok if moe else 1,
+            max_context=parts.max_context,
+            device=str(parts.device),
+            dtype=str(parts.dtype).removeprefix("torch."),
+            parameters=sum(parameter.numel() for parameter in parts.core.runner.model.parameters()),
+            weight_bytes=parts.plan.weights,
+            memory_bytes=parts.plan.total,
+            defaults=parts.defaults,
+        )
+
+    @classmethod
+    def load(
+        cls,
+        model: str | Path = "tiny-moe",
+        *,
+        device: str = "auto",
+        dtype: str = "auto",
+        quantization: str | None = None,
+        memory: int | str | None = None,
+        max_context: int | None = None,
+        config: EngineConfig | None = None,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> Engine:
+        """Loads a checkpoint: a folder, a hub id or a catalogue name.
+
+        `device`: "auto", "cpu", "cuda" or "cuda:N". `dtype`: "auto" (the checkpoint's on a GPU, float32 on a CPU), "float32",
+        "bfloat16" or "float16". `memory`: the most that weights, cache and activations may take, in bytes or as "12GiB"; None
+        takes what the device has to spare. `max_context`: tokens of prompt and answer that one request may use.
+        `progress(done, total)` is told about bytes. Raises `CheckpointError`, `DownloadError`, `InsufficientMemoryError` or, for an
+        option that cannot be honoured, `InputError`.
+        """
+        parts = build_engine(
+            model,
+            device=device,
+            dtype=dtype,
+            quantization=quantization,
+            memory=memory,
+            max_context=max_context,
+            config=config or EngineConfig(),
+            progress=progress,
+        )
+        return cls(parts, name=str(model))
+
+    def generate(
+        self, messages: Messages, *, tools: list[dict[str, Any]] | None = None, allow_files: bool = True, **options: Any
+    ) -> Result:
+        """Answers `messages` and waits for the end. `options` are the fields of `GenerationOptions`; files named in the
+        messages are read unless `allow_files` is false. Raises `InputError` for what cannot be served."""
+        with self.stream(messages, tools=tools, allow_files=allow_files, **options) as deltas:
+            checked = GenerationOptions.from_mapping(options)
+            return collect(deltas, checked.n, logprobs=checked.logprobs is not None)
+
+    def stream(
+        self, messages: Messages, *, tools: list[dict[str, Any]] | None = None, allow_files: bool = True, **options: Any
+    ) -> Stream:
+        """Like `generate`, piece by piece. Closing the iterator cancels."""
+        checked = GenerationOptions.from_mapping(options)
+        prompt = self.prepare(messages, checked, tools=tools, allow_files=allow_files)
+        return self.stream_prompt(prompt, checked)
+
+    def generate_batch(self, batch: Sequence[Messages], options: Sequence[Mapping[str, Any]]) -> list[Result]:
+        """Answers several conversations in one batch, each with its own options. If one cannot be served, none is."""
+        if len(batch) != len(options):
+            raise ValueError(f"{len(batch)} conversations need as many options, got {len(options)}")
+        checked = [GenerationOptions.from_mapping(each) for each in options]
+        prompts = [self.prepare(messages, each) for messages, each in zip(batch, checked, strict=True)]
+        with ExitStack() as stack:
+            streams = [
+                stack.enter_context(self.stream_prompt(prompt, each))
+                for prompt, each in zip(prompts, checked, strict=True)
+            ]
+            return [
+                collect(stream, each.n, logprobs=each.logprobs is not None)
+                for stream, each in zip(streams, checked, strict=True)
+            ]
+
+    def astream(
+        self, messages: Messages, *, tools: list[dict[str, Any]] | None = None, allow_files: bool = True, **options: Any
+    ) -> AsyncStream:
+        """Like `stream`, for an event loop, which is not held up by decoding media. Errors come with the first delta."""
+        checked = GenerationOptions.from_mapping(options)
+
+        async def prepare() -> Callable[[Callable[[Item], None]], Callable[[], None]]:
+            loop = asyncio.get_running_loop()
+            prompt = await loop.run_in_executor(
+                self._pool, lambda: self.prepare(messages, checked, tools=tools, allow_files=allow_files)
+            )
+            return lambda sink: self.submit(prompt, checked, sink)
+
+        return AsyncStream(prepare)
+
+    async def agenerate(
+        self, messages: Messages, *, tools: list[dict[str, Any]] | None = None, allow_files: bool = True, **options: Any
+    ) -> Result:
+        """Like `generate`, for an event loop. Cancelling the task cancels the request."""
+        checked = GenerationOptions.from_mapping(options)
+        collector = Collector(checked.n, logprobs=checked.logprobs is not None)
+        async for delta in self.astream(messages, tools=tools, allow_files=allow_files, **options):
+            collector.add(delta)
+        return collector.result()
+
+    def prepare(
+        self,
+        messages: Messages,
+        options: GenerationOptions,
+        *,
+        tools: list[dict[str, Any]] | None = None,
+        allow_files: bool = True,
+    ) -> Prompt:
+        """Messages to tokens, positions and patches, in the caller's thread. Raises `InputError`."""
+        return self.prompt_builder.build(
+            messages,
+            tools=tools,
+            min_pixels=options.min_pixels,
+            max_pixels=options.max_pixels,
+            fps=options.fps,
+            allow_files=allow_files,
+        )
+
+    def stream_prompt(self, prompt: Prompt, options: GenerationOptions) -> Stream:
+        """Streams the answer to a prompt that is already prepared."""
+        return Stream(lambda sink: self.submit(prompt, options, sink))
+
+    def submit(
+        self, prompt: Prompt, options: GenerationOptions, sink: Callable[[Delta | BaseException], None]
+    ) -> Callable[[], None]:
+        """Hands a prompt to the engine's thread, which calls `sink` for every delta. Returns a function that cancels."""
+        experts = active_experts(options.mode, self._config)
+        room = self.info.max_context - len(prompt)
+        if room < (options.max_tokens or 1):
+            asked = f" and {options.max_tokens} tokens of answer" if options.max_tokens else ""
+            raise ContextLengthError(
+                f"a prompt of {len(prompt)} tokens{asked} does not fit into {self.info.max_context} tokens of context"
+            )
+        request = sequences.Request(sequences.next_request_id(), prompt, options, experts, sink)
+        params = SamplingParams.resolve(options, self._defaults)
+        for index in range(options.n):
+            seed = None if options.seed is None else options.seed + index
+            request.sequences.append(
+                sequences.Sequence(
+                    request=request,
+                    index=index,
+                    max_tokens=options.max_tokens or room,
+                    sampling=SamplingState(params, seed, prompt.token_ids),
+                    text=OutputText(self.prompt_builder.tokenizer, options.stop),
+                    token_ids=list(prompt.token_ids),
+                )
+            )
+        self._worker.submit(request)
+        return lambda: self._worker.cancel(request.id)
+
+    @property
+    def healthy(self) -> bool:
+        """False once the engine's thread has ended, by `close` or by a failure of the device."""
+        return self._worker.healthy
+
+    def stats(self) -> EngineStats:
+        core, scheduler = self._core, self._core.scheduler
+        return EngineStats(
+            running=len(scheduler.running),
+            waiting=len(scheduler.waiting),
+            free_blocks=scheduler.pool.num_free,
+            total_blocks=scheduler.pool.num_blocks,
+            steps=core.num_steps,
+            preemptions=scheduler.num_preemptions,
+            prompt_tokens=core.prompt_tokens,
+            cached_tokens=core.cached_tokens,
+            generated_tokens=core.generated_tokens,
+            feature_hits=core.runner.features.hits,
+            feature_misses=core.runner.features.misses,
+        )
+
+    def check_invariants(self) -> None:
+        """Asserts, between two steps, that blocks, references, free list and queues agree. For tests and for the suspicious."""
+        self._worker.call(self._core.check)
+
+    def close(self) -> None:
+        """Ends the engine and frees the model. Unfinished requests get an `EngineClosedError`. May be called twice."""
+        self._worker.close()
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    def __enter__(self) -> Engine:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()

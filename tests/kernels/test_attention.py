@@ -1,0 +1,111 @@
+"""Paged and segmented attention against the definition, written out one query at a time in float64."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from qwen3vl.kernels.attention import (
+    AttentionGroup,
+    paged_attention,
+    paged_attention_reference,
+    segment_attention,
+    write_kv,
+)
+
+BLOCK = 4
+
+
+def make_step(
+    lengths: list[tuple[int, int]], heads: int, kv_heads: int, dim: int, generator: torch.Generator
+) -> tuple[AttentionGroup, torch.Tensor, tuple[torch.Tensor, torch.Tensor], list[tuple[torch.Tensor, torch.Tensor]]]:
+    """A group of sequences with (queries, context) tokens, whose blocks are scattered over the cache in random order."""
+    widths = [-(-context // BLOCK) for _, context in lengths]
+    order = torch.randperm(sum(widths) + 3, generator=generator)
+    shape = (len(order), BLOCK, kv_heads, dim)
+    cache = (torch.full(shape, torch.nan), torch.full(shape, torch.nan))
+    tables = torch.zeros(len(lengths), max(widths), dtype=torch.long)
+    contents, first = [], 0
+    for row, ((_, context), width) in enumerate(zip(lengths, widths, strict=True)):
+        tables[row, :width] = order[first : first + width]
+        first += width
+        key, value = (torch.randn(context, kv_heads, dim, generator=generator) for _ in range(2))
+        slots = torch.tensor([int(tables[row, i // BLOCK]) * BLOCK + i % BLOCK for i in range(context)])
+        write_kv(key, value, cache, slots)
+        contents.append((key, value))
+    for part in cache:  # what no sequence owns may hold anything that is finite
+        part.nan_to_num_(nan=1e3)
+    starts = torch.tensor([0, *(queries for queries, _ in lengths)]).cumsum(0)
+    group = AttentionGroup(
+        first_token=0,
+        num_tokens=int(starts[-1]),
+        query_starts=starts,
+        context_lengths=torch.tensor([context for _, context in lengths]),
+        block_tables=tables,
+        max_queries=max(queries for queries, _ in lengths),
+        max_context=max(context for _, context in lengths),
+    )
+    return group, torch.randn(int(starts[-1]), heads, dim, generator=generator), cache, contents
+
+
+def definition(
+    query: torch.Tensor, lengths: list[tuple[int, int]], contents: list[tuple[torch.Tensor, torch.Tensor]], scale: float
+) -> torch.Tensor:
+    rows, first = [], 0
+    for (queries, context), (key, value) in zip(lengths, contents, strict=True):
+        share = query.shape[1] // key.shape[1]
+        for i in range(queries):
+            visible = context - queries + i + 1
+            for head in range(query.shape[1]):
+                k, v = (x[:visible, head // share].double() for x in (key, value))
+                rows.append((query[first + i, head].double() @ k.T * scale).softmax(-1) @ v)
+        first += queries
+    return torch.stack(rows).view(query.shape)
+
+
+@pytest.mark.parametrize("attend", ["chosen", "reference"])
+@pytest.mark.parametrize(
+    "lengths",
+    [[(1, 1)], [(1, 9), (1, 4), (1, 17)], [(5, 5)], [(3, 11), (7, 7), (2, 20)], [(1, 6), (4, 6)]],
+    ids=["first", "decode", "prefill", "chunks", "mixed"],
+)
+@pytest.mark.parametrize(("heads", "kv_heads", "dim"), [(4, 2, 32), (8, 1, 24), (3, 3, 72)])
+def test_paged_attention(lengths: list[tuple[int, int]], heads: int, kv_heads: int, dim: int, attend: str) -> None:
+    generator = torch.Generator().manual_seed(len(lengths) + dim)
+    group, query, cache, contents = make_step(lengths, heads, kv_heads, dim, generator)
+    scale = dim**-0.5
+    if attend == "reference":
+        out = paged_attention_reference(query, cache, group, scale)
+    else:
+        out = paged_attention(query, cache, [group], scale)
+    torch.testing.assert_close(out.double(), definition(query, lengths, contents, scale), rtol=1e-5, atol=1e-5)
+
+
+def test_groups_follow_each_other_in_the_flat_batch() -> None:
+    generator = torch.Generator().manual_seed(0)
+    decode, prefill = [(1, 7), (1, 3)], [(4, 9)]
+    first, query_a, cache_a, _ = make_step(decode, 4, 2, 16, generator)
+    second, query_b, cache_b, _ = make_step(prefill, 4, 2, 16, generator)
+    offset = cache_a[0].shape[0]
+    cache = (torch.cat([cache_a[0], cache_b[0]]), torch.cat([cache_a[1], cache_b[1]]))
+    second.block_tables += offset
+    second.first_token = first.num_tokens
+    out = paged_attention(torch.cat([query_a, query_b]), cache, [first, second], 0.25)
+    torch.testing.assert_close(out[:2], paged_attention(query_a, cache, [first], 0.25))
+    second.first_token = 0
+    torch.testing.assert_close(out[2:], paged_attention(query_b, cache, [second], 0.25))
+
+
+def test_segments_do_not_see_each_other() -> None:
+    generator = torch.Generator().manual_seed(3)
+    segments = [(2, 6), (1, 4), (3, 5)]
+    tokens = sum(count * length for count, length in segments)
+    q, k, v = (torch.randn(tokens, 3, 24, generator=generator) for _ in range(3))
+    expected, first = [], 0
+    for length in (length for count, length in segments for _ in range(count)):
+        part = slice(first, first + length)
+        scores = torch.einsum("qhd,khd->hqk", q[part].double(), k[part].double()) * 0.2
+        expected.append(torch.einsum("hqk,khd->qhd", scores.softmax(-1), v[part].double()))
+        first += length
+    out = segment_attention(q, k, v, segments, 0.2)
+    torch.testing.assert_close(out.double(), torch.cat(expected), rtol=1e-5, atol=1e-5)
