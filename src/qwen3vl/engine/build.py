@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
 
 import torch
@@ -11,6 +12,7 @@ import torch
 from qwen3vl.checkpoints.config import ModelConfig
 from qwen3vl.checkpoints.generation import GenerationDefaults
 from qwen3vl.checkpoints.locate import locate
+from qwen3vl.checkpoints.tensors import released_shapes
 from qwen3vl.checkpoints.weights import load_weights
 from qwen3vl.engine.blocks import BlockPool
 from qwen3vl.engine.core import EngineCore
@@ -43,9 +45,7 @@ class EngineParts:
     config: ModelConfig
     defaults: GenerationDefaults
     plan: MemoryPlan
-    max_context: int
-    device: torch.device
-    dtype: torch.dtype
+    max_context: int  # tokens of prompt and answer together
 
 
 def build_engine(
@@ -69,52 +69,58 @@ def build_engine(
         raise InputError(f"max_context must be from 1 to {model_config.text.max_positions} for this model, got {max_context}")
     weight_type = resolve_dtype(dtype, model_config, target)
     builder = PromptBuilder.from_folder(folder, model_config)
-    with torch.device("meta"):
-        weight_bytes = sum(p.numel() for p in Qwen3VL(model_config).parameters()) * weight_type.itemsize
+    parameters = sum(prod(shape) for shape in released_shapes(model_config).values())
     step_tokens = config.step_tokens or (4096 if target.type == "cuda" else 512)
     plan = plan_memory(
         model_config,
         device=target,
         dtype=weight_type,
         memory=None if memory is None else parse_size(memory),
-        weight_bytes=weight_bytes,
+        weight_bytes=parameters * weight_type.itemsize,
         feature_bytes=config.feature_bytes,
         step_tokens=step_tokens,
         max_running=config.max_running,
-        max_patches=builder.max_patches,
+        max_patches=builder.patches.picture_bounds.max_pixels // model_config.vision.patch_size**2,
         block_size=config.block_size,
         num_blocks=config.num_blocks,
         max_context=max_context,
     )
     network = Qwen3VL.empty(model_config, target, weight_type)
     load_weights(folder, network.destinations(), model_config, progress=progress)
-    defaults = GenerationDefaults.from_folder(folder)
-    core = EngineCore(
-        Runner(
-            network,
-            num_blocks=plan.num_blocks,
-            block_size=config.block_size,
-            features=FeatureCache(config.feature_bytes),
-        ),
-        Scheduler(
-            BlockPool(plan.num_blocks),
-            config.block_size,
-            step_tokens=step_tokens,
-            max_running=config.max_running,
-        ),
-        builder.tokenizer,
-        frozenset(defaults.eos_token_ids),
+    return assemble_engine(
+        network,
+        builder,
+        GenerationDefaults.from_folder(folder),
+        plan,
+        block_size=config.block_size,
+        step_tokens=step_tokens,
+        max_running=config.max_running,
+        max_context=max_context or model_config.text.max_positions,
     )
-    capacity = plan.num_blocks * config.block_size
+
+
+def assemble_engine(
+    network: Qwen3VL,
+    builder: PromptBuilder,
+    defaults: GenerationDefaults,
+    plan: MemoryPlan,
+    *,
+    block_size: int,
+    step_tokens: int,
+    max_running: int,
+    max_context: int,
+) -> EngineParts:
+    """Puts a network that has its weights together with a cache as planned."""
+    runner = Runner(network, num_blocks=plan.num_blocks, block_size=block_size, features=FeatureCache(plan.features))
+    pool = BlockPool(plan.num_blocks)
+    scheduler = Scheduler(pool, block_size, step_tokens=step_tokens, max_running=max_running)
     return EngineParts(
-        core=core,
+        core=EngineCore(runner, scheduler, builder.tokenizer, frozenset(defaults.eos_token_ids)),
         builder=builder,
-        config=model_config,
+        config=network.config,
         defaults=defaults,
         plan=plan,
-        max_context=min(max_context or model_config.text.max_positions, capacity),
-        device=target,
-        dtype=weight_type,
+        max_context=min(max_context, plan.num_blocks * block_size),
     )
 
 

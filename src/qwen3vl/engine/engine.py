@@ -76,16 +76,16 @@ class Engine:
         self._core, self._config, self._defaults = parts.core, parts.config, parts.defaults
         self._worker = EngineWorker(parts.core)
         self._pool = ThreadPoolExecutor(_PREPARING_THREADS, thread_name_prefix="qwen3vl-prepare")
-        moe = parts.config.text.moe
+        moe, runner = parts.config.text.moe, parts.core.runner
         self.info = EngineInfo(
             name=name,
             is_moe=moe is not None,
             num_experts=moe.num_experts if moe else 0,
             num_experts_per_tok=moe.num_experts_per_tok if moe else 1,
             max_context=parts.max_context,
-            device=str(parts.device),
-            dtype=str(parts.dtype).removeprefix("torch."),
-            parameters=sum(parameter.numel() for parameter in parts.core.runner.model.parameters()),
+            device=str(runner.device),
+            dtype=str(runner.dtype).removeprefix("torch."),
+            parameters=sum(parameter.numel() for parameter in runner.model.parameters()),
             weight_bytes=parts.plan.weights,
             memory_bytes=parts.plan.total,
             defaults=parts.defaults,
@@ -129,9 +129,10 @@ class Engine:
     ) -> Result:
         """Answers `messages` and waits for the end. `options` are the fields of `GenerationOptions`; files named in the
         messages are read unless `allow_files` is false. Raises `InputError` for what cannot be served."""
-        with self.stream(messages, tools=tools, allow_files=allow_files, **options) as deltas:
-            checked = GenerationOptions.from_mapping(options)
-            return collect(deltas, checked.n, logprobs=checked.logprobs is not None)
+        checked = GenerationOptions.from_mapping(options)
+        prompt = self.prepare(messages, checked, tools=tools, allow_files=allow_files)
+        with self.stream_prompt(prompt, checked) as deltas:
+            return collect(deltas, checked)
 
     def stream(
         self, messages: Messages, *, tools: list[dict[str, Any]] | None = None, allow_files: bool = True, **options: Any
@@ -152,10 +153,7 @@ class Engine:
                 stack.enter_context(self.stream_prompt(prompt, each))
                 for prompt, each in zip(prompts, checked, strict=True)
             ]
-            return [
-                collect(stream, each.n, logprobs=each.logprobs is not None)
-                for stream, each in zip(streams, checked, strict=True)
-            ]
+            return [collect(stream, each) for stream, each in zip(streams, checked, strict=True)]
 
     def astream(
         self, messages: Messages, *, tools: list[dict[str, Any]] | None = None, allow_files: bool = True, **options: Any
@@ -176,8 +174,7 @@ class Engine:
         self, messages: Messages, *, tools: list[dict[str, Any]] | None = None, allow_files: bool = True, **options: Any
     ) -> Result:
         """Like `generate`, for an event loop. Cancelling the task cancels the request."""
-        checked = GenerationOptions.from_mapping(options)
-        collector = Collector(checked.n, logprobs=checked.logprobs is not None)
+        collector = Collector(GenerationOptions.from_mapping(options))
         async for delta in self.astream(messages, tools=tools, allow_files=allow_files, **options):
             collector.add(delta)
         return collector.result()

@@ -13,6 +13,7 @@ from qwen3vl.checkpoints.config import ModelConfig
 from qwen3vl.errors import InputError, InsufficientMemoryError
 
 GIB = 2**30
+_CPU_CACHE_TOKENS = 65_536  # unless a budget is given
 _UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 _CGROUP_LIMIT = Path("/sys/fs/cgroup/memory.max")
 
@@ -82,7 +83,7 @@ def plan_memory(
     least = -(-(max_context or min(1024, text.max_positions)) // block_size)
     most = max_running * -(-(max_context or text.max_positions) // block_size)
     if memory is None and device.type == "cpu":
-        most = min(most, max(least, 4 * GIB // block_bytes))  # a laptop's memory is not the engine's alone
+        most = min(most, max(least, _CPU_CACHE_TOKENS // block_size))  # a laptop's memory is not the engine's alone
     if num_blocks is not None:
         least = most = num_blocks
     num_blocks = min(most, max(budget - fixed, 0) // block_bytes)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from math import prod
+
+import numpy as np
 import torch
 
 from qwen3vl.engine.features import FeatureCache
@@ -18,12 +21,11 @@ class Runner:
         self.block_size = block_size
         self.features = features
         weight = model.decoder.embed_tokens.weight
-        self.device, dtype = weight.device, weight.dtype
+        self.device, self.dtype = weight.device, weight.dtype
         text = model.config.text
         shape = (num_blocks, block_size, text.num_kv_heads, text.head_dim)
         self.cache: list[LayerCache] = [
-            (torch.zeros(shape, dtype=dtype, device=self.device), torch.zeros(shape, dtype=dtype, device=self.device))
-            for _ in range(text.num_layers)
+            (_zeros(shape, self.dtype, self.device), _zeros(shape, self.dtype, self.device)) for _ in range(text.num_layers)
         ]
 
     def run(self, chunks: list[Chunk]) -> torch.Tensor:
@@ -86,7 +88,9 @@ class Runner:
     def _visuals(self, chunks: list[Chunk]) -> VisualInputs | None:
         """Features of the visual tokens that fall into this step, encoding the pictures that no cache knows."""
         self._encode_missing(chunks)
-        rows, parts, first_row = [], [], 0
+        rows: list[int] = []
+        parts: list[torch.Tensor] = []
+        first_row = 0
         for chunk in chunks:
             sequence = chunk.sequence
             for number, visual in _visuals_in(chunk):
@@ -131,6 +135,14 @@ class Runner:
 
     def _to_device(self, values: list[int] | list[list[int]]) -> torch.Tensor:
         return torch.tensor(values, dtype=torch.long).to(self.device, non_blocking=True)
+
+
+def _zeros(shape: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> torch.Tensor:
+    """Zeros, and on the CPU such that take memory only where something is written: numpy asks the system for clean pages,
+    torch writes them. (Zeros rather than nothing, because a padded key is masked, but times NaN it would still be NaN.)"""
+    if device.type != "cpu":
+        return torch.zeros(shape, dtype=dtype, device=device)
+    return torch.from_numpy(np.zeros(prod(shape) * dtype.itemsize, dtype=np.uint8)).view(dtype).view(shape)
 
 
 def _visuals_in(chunk: Chunk) -> list[tuple[int, Visual]]:

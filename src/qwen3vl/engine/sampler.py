@@ -68,7 +68,7 @@ class SamplingState:
         if self._counts is None or self._in_prompt is None:
             self._counts = torch.zeros(vocabulary, device=device)
             self._in_prompt = torch.zeros(vocabulary, dtype=torch.bool, device=device)
-            self._in_prompt[torch.tensor(self._prompt_ids, device=device)] = True
+            self._in_prompt[torch.tensor(self._prompt_ids, dtype=torch.long, device=device)] = True
         return self._counts, self._in_prompt
 
     def record(self, token_id: int) -> None:

@@ -7,6 +7,7 @@ import queue
 from collections.abc import Awaitable, Callable, Iterable
 from types import TracebackType
 
+from qwen3vl.engine.options import GenerationOptions
 from qwen3vl.engine.outputs import Choice, Delta, FinishReason, Result, TokenLogprob, Usage
 
 Item = Delta | BaseException
@@ -93,14 +94,19 @@ class AsyncStream:
             if self._cancel is not None:
                 self._cancel()
 
+    def __del__(self) -> None:
+        if not self._done and self._cancel is not None:
+            self._cancel()
+
 
 class Collector:
     """Puts deltas together to a result."""
 
-    def __init__(self, n: int, *, logprobs: bool) -> None:
+    def __init__(self, options: GenerationOptions) -> None:
+        n = options.n
         self._texts: list[list[str]] = [[] for _ in range(n)]
         self._token_ids: list[list[int]] = [[] for _ in range(n)]
-        self._logprobs: list[list[TokenLogprob]] | None = [[] for _ in range(n)] if logprobs else None
+        self._logprobs: list[list[TokenLogprob]] | None = None if options.logprobs is None else [[] for _ in range(n)]
         self._reasons: list[FinishReason | None] = [None] * n
         self._usage: Usage | None = None
 
@@ -122,8 +128,8 @@ class Collector:
         return Result(choices, self._usage)
 
 
-def collect(deltas: Iterable[Delta], n: int, *, logprobs: bool) -> Result:
-    collector = Collector(n, logprobs=logprobs)
+def collect(deltas: Iterable[Delta], options: GenerationOptions) -> Result:
+    collector = Collector(options)
     for delta in deltas:
         collector.add(delta)
     return collector.result()

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from qwen3vl.prompt.tokenizer import Tokenizer
 
 
 class OutputText:
     """The text of one answer as it grows. Text that may turn out to be the start of a stop string is held back."""
 
-    def __init__(self, tokenizer: Tokenizer, stop: tuple[str, ...]) -> None:
+    def __init__(self, tokenizer: Tokenizer, stop: Sequence[str]) -> None:
         self._decoder = tokenizer.stream()
-        self._stop = stop
+        self._stop = tuple(stop)
         self._held = ""
         self.stopped = False
 
     def add(self, token_id: int) -> str:
         """Takes the next token, returns the text that is now certain. Sets `stopped` when a stop string was completed."""
-        return self._release(self._decoder.add(token_id))
+        return self._release(self._decoder.step(token_id))
 
     def finish(self) -> str:
         """What was held back, when no more tokens come."""

@@ -117,9 +117,11 @@ def _attend_cpu(
 ) -> torch.Tensor:
     """One sequence at a time: nothing is padded, which on a CPU is worth more than a single large call."""
     out = torch.empty_like(query)
+    block_size = cache[0].shape[1]
     for span in group.per_sequence:
+        blocks = span.block_table[: -(-span.context // block_size)]
         key, value = (
-            stored[span.block_table].flatten(0, 1)[: span.context].transpose(0, 1)[None] for stored in cache
+            stored.index_select(0, blocks).flatten(0, 1)[: span.context].transpose(0, 1)[None] for stored in cache
         )
         q = query[span.first : span.last].transpose(0, 1)[None]
         out[span.first : span.last] = _attend(q, key, value, span.mask, scale)[0].transpose(0, 1)
@@ -150,7 +152,7 @@ def segment_attention(
     first = 0
     for count, length in segments:
         last = first + count * length
-        q, k, v = (x[first:last].unflatten(0, (count, length)).transpose(1, 2) for x in (query, key, value))
+        q, k, v = (x[first:last].view(count, length, *x.shape[1:]).transpose(1, 2) for x in (query, key, value))
         attended = F.scaled_dot_product_attention(q, k, v, scale=scale)
         out[first:last] = attended.transpose(1, 2).flatten(0, 1)
         first = last

@@ -104,7 +104,7 @@ def _attention(attention: Attention, name: str) -> Iterator[tuple[str, torch.Ten
     """Query, key and value projections lie one after the other in one matrix."""
     sizes = [heads * attention.head_dim for heads in (attention.num_heads, *[attention.num_kv_heads] * 2)]
     for suffix, parameter in attention.qkv_proj.named_parameters():
-        for part, view in zip("qkv", parameter.data.split(sizes), strict=True):
+        for part, view in zip("qkv", torch.split(parameter.data, sizes), strict=True):
             yield f"{name}{part}_proj.{suffix}", view
     yield from _parameters(attention.o_proj, name + "o_proj")
     yield from _parameters(attention.q_norm, name + "q_norm")

@@ -10,7 +10,7 @@ import torch
 
 @dataclass(frozen=True, eq=False)
 class Visual:
-    """One grid of patches: a picture, or two consecutive frames of a video. Attention in the vision tower never leaves it.
+    """One grid of patches: a picture, or two consecutive frames of a video. The vision tower never looks beyond it.
 
     A video is a sequence of these, so that long ones are encoded, cached and prefilled piece by piece.
     """

@@ -1,0 +1,181 @@
+"""The same greedy tokens as the reference library, on every input kind and every layout of the network, whatever the way there:
+alone, in a batch, prefilled in chunks, from the prefix cache, after a preemption, in any mode."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from qwen3vl import Engine
+from qwen3vl.engine.build import EngineConfig
+from qwen3vl.engine.options import GenerationOptions
+from qwen3vl.prompt.types import Prompt
+from support.inputs import CASES_BY_NAME as CASES
+from support.oracle import Greedy, Oracle
+from support.tiny import SHIPPED, make_checkpoint
+
+NEW_TOKENS = 48
+MODELS: dict[str, dict[str, Any] | None] = {
+    "dense_tied": {},
+    "dense_untied": {"tied": False, "dialect": "resaved"},
+    "moe": {"moe": True, "tied": False},
+    "moe_every_third": {"moe": True, "sparse_step": 3},
+    "trained_dense": None,
+    "trained_moe": None,
+}
+GREEDY = {"temperature": 0.0, "max_tokens": NEW_TOKENS, "ignore_eos": True}
+
+
+@dataclass
+class Subject:
+    """A checkpoint with its oracle, whose answers are computed once."""
+
+    folder: Path
+    oracle: Oracle
+    prompts: dict[str, Prompt]
+
+    def __post_init__(self) -> None:
+        self.expected = cache(self._expected)
+
+    def _expected(self, case: str, experts: int | None = None) -> Greedy:
+        if experts is not None:
+            self.oracle.set_experts(experts)
+        return self.oracle.greedy(self.prompts[case], NEW_TOKENS, CASES[case].clips)
+
+    def engine(self, **config: int) -> Engine:
+        return Engine.load(self.folder, device="cpu", config=EngineConfig(**config))
+
+
+@pytest.fixture(scope="module", params=MODELS)
+def subject(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Subject:
+    torch.set_num_threads(2)
+    options = MODELS[request.param]
+    if options is None:
+        folder = SHIPPED / request.param.removeprefix("trained_")
+    else:
+        folder = tmp_path_factory.mktemp(request.param)
+        make_checkpoint(folder, **options)
+    with Engine.load(folder, device="cpu", config=EngineConfig(num_blocks=300)) as engine:
+        prompts = {name: engine.prepare(case.messages, GenerationOptions()) for name, case in CASES.items()}
+    return Subject(folder, Oracle(folder), prompts)
+
+
+@pytest.fixture(scope="module")
+def moe_subject(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Subject]:
+    folder = SHIPPED / "moe"
+    with Engine.load(folder, device="cpu", config=EngineConfig(num_blocks=300)) as engine:
+        prompts = {name: engine.prepare(case.messages, GenerationOptions()) for name, case in CASES.items()}
+    return Subject(folder, Oracle(folder), prompts)
+
+
+def answer(engine: Engine, prompts: list[Prompt], **options: Any) -> list[list[int]]:
+    """Greedy tokens of all prompts, submitted at once."""
+    streams = [engine.stream_prompt(prompt, GenerationOptions(**GREEDY, **options)) for prompt in prompts]
+    answers = [[token for delta in stream for token in delta.token_ids] for stream in streams]
+    engine.check_invariants()
+    return answers
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_alone(subject: Subject, case: str) -> None:
+    """Tokens equal, and every step's logits within 1e-4 of the largest."""
+    with subject.engine() as engine:
+        seen: list[torch.Tensor] = []
+        run = engine._core.runner.run
+        engine._core.runner.run = lambda chunks: seen.append(run(chunks)) or seen[-1]  # type: ignore[method-assign, func-returns-value]
+        tokens = answer(engine, [subject.prompts[case]])[0]
+    expected = subject.expected(case)
+    assert tokens == expected.token_ids
+    logits = torch.cat(seen)
+    error = (logits - expected.logits).abs().max() / expected.logits.abs().max()
+    assert error < 1e-4
+    assert len(set(tokens)) > 1 or case == "long", "an answer of one repeated token shows little"
+
+
+def test_batched(subject: Subject) -> None:
+    with subject.engine() as engine:
+        tokens = answer(engine, list(subject.prompts.values()))
+    assert tokens == [subject.expected(case).token_ids for case in CASES]
+
+
+@pytest.mark.parametrize("step_tokens", [7, 64])
+def test_prefilled_in_chunks(subject: Subject, step_tokens: int) -> None:
+    """Chunks cut through pictures, through blocks, and through what DeepStack adds."""
+    chosen = [case for case in CASES if case != "long" or step_tokens > 7]
+    with subject.engine(step_tokens=step_tokens) as engine:
+        tokens = answer(engine, [subject.prompts[case] for case in chosen])
+    assert tokens == [subject.expected(case).token_ids for case in chosen]
+
+
+def test_from_the_prefix_cache(subject: Subject) -> None:
+    with subject.engine() as engine:
+        for _ in range(2):
+            before = engine.stats().cached_tokens
+            tokens = answer(engine, list(subject.prompts.values()))
+            assert tokens == [subject.expected(case).token_ids for case in CASES]
+        reused = engine.stats().cached_tokens - before
+        blocks = sum((len(prompt) - 1) // 16 for prompt in subject.prompts.values())
+        assert reused == 16 * blocks, "every full block of every prompt should have been found"
+
+
+def test_features_found_without_the_prefix(subject: Subject) -> None:
+    """A picture seen before, behind another beginning: its features come from the cache, its keys and values do not."""
+    with subject.engine() as engine:
+        answer(engine, [subject.prompts["image"]])
+        misses = engine.stats().feature_misses
+        changed = [{"role": "system", "content": "Answer."}, *CASES["image"].messages]
+        prompt = engine.prepare(changed, GenerationOptions())
+        tokens = answer(engine, [prompt])[0]
+        assert engine.stats().feature_misses == misses
+    assert tokens == subject.oracle.greedy(prompt, NEW_TOKENS).token_ids
+
+
+def test_preempted(subject: Subject) -> None:
+    """A cache too small for all: the youngest are thrown out in the middle of their answers, and come to the same end."""
+    chosen = [case for case in CASES if case != "long"]
+    longest = max(len(subject.prompts[case]) for case in chosen)
+    blocks = -(-(longest + NEW_TOKENS) // 16) + 14
+    with subject.engine(num_blocks=blocks) as engine:
+        tokens = answer(engine, [subject.prompts[case] for case in reversed(chosen)])
+        assert engine.stats().preemptions > 0
+    assert tokens == [subject.expected(case).token_ids for case in reversed(chosen)]
+
+
+def test_modes_mixed_in_one_batch(moe_subject: Subject) -> None:
+    """Each request gets what the oracle gives with `num_experts_per_tok` set to its number, and no other's cache."""
+    modes: list[tuple[str | int, int]] = [("fast", 2), ("balanced", 3), ("full", 4), (1, 1)]
+    chosen = ["text", "image", "video_and_image"]
+    with moe_subject.engine() as engine:
+        for _ in range(2):  # the second time from the prefix cache
+            streams = {
+                (case, count): engine.stream_prompt(
+                    moe_subject.prompts[case], GenerationOptions(**GREEDY, mode=mode)  # type: ignore[arg-type]
+                )
+                for case in chosen
+                for mode, count in modes
+            }
+            tokens = {key: [t for delta in stream for t in delta.token_ids] for key, stream in streams.items()}
+            engine.check_invariants()
+            for (case, count), got in tokens.items():
+                assert got == moe_subject.expected(case, count).token_ids, (case, count)
+    answers = {tuple(tokens["image", count]) for _, count in modes}
+    assert len(answers) > 1, "modes that give one answer show nothing"
+
+
+def test_a_mode_never_finds_another_modes_prefix(moe_subject: Subject) -> None:
+    with moe_subject.engine() as engine:
+        prompt = moe_subject.prompts["image"]
+        answer(engine, [prompt], mode="full")
+        before = engine.stats()
+        answer(engine, [prompt], mode="fast")
+        after = engine.stats()
+        assert after.cached_tokens == before.cached_tokens
+        assert after.feature_misses == before.feature_misses, "what the vision tower found does not depend on the mode"
+        answer(engine, [prompt], mode="fast")
+        assert engine.stats().cached_tokens > after.cached_tokens

@@ -1,0 +1,123 @@
+"""The sampler against the reference library's logits processors, and its draws against the distribution they should follow."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+from transformers import (
+    MinPLogitsWarper,
+    RepetitionPenaltyLogitsProcessor,
+    TemperatureLogitsWarper,
+    TopKLogitsWarper,
+    TopPLogitsWarper,
+)
+
+from qwen3vl.engine.sampler import SamplingParams, SamplingState, sample
+
+VOCABULARY = 40
+NEUTRAL = SamplingParams(
+    temperature=1.0,
+    top_k=0,
+    top_p=1.0,
+    min_p=0.0,
+    presence_penalty=0.0,
+    frequency_penalty=0.0,
+    repetition_penalty=1.0,
+)
+
+
+def logits_for(seed: int, rows: int = 1) -> torch.Tensor:
+    return torch.randn(rows, VOCABULARY, generator=torch.Generator().manual_seed(seed)) * 2
+
+
+def frequencies(logits: torch.Tensor, params: SamplingParams, draws: int = 6000) -> torch.Tensor:
+    """How often each token comes up, the row drawn in large batches by sequences with seeds of their own."""
+    counts = torch.zeros(VOCABULARY)
+    for start in range(0, draws, 2000):
+        states = [SamplingState(params, seed, []) for seed in range(start, start + 2000)]
+        tokens = sample(logits.expand(2000, -1), states, [None] * 2000)
+        counts += torch.bincount(torch.tensor([token.token_id for token in tokens]), minlength=VOCABULARY)
+    return counts / draws
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"temperature": 0.5},
+        {"top_k": 5},
+        {"top_p": 0.7},
+        {"min_p": 0.2},
+        {"temperature": 1.7, "top_k": 12, "top_p": 0.9, "min_p": 0.05},
+        {"temperature": 0.7, "top_k": 20, "top_p": 0.8},
+    ],
+)
+def test_draws_follow_the_reference_distribution(changes: dict[str, float]) -> None:
+    params = replace(NEUTRAL, **changes)  # type: ignore[arg-type]
+    logits = logits_for(3)
+    warped = TemperatureLogitsWarper(params.temperature)(None, logits)
+    if params.top_k:
+        warped = TopKLogitsWarper(params.top_k)(None, warped)
+    if params.top_p < 1:
+        warped = TopPLogitsWarper(params.top_p)(None, warped)
+    if params.min_p:
+        warped = MinPLogitsWarper(params.min_p)(None, warped)
+    expected = warped.softmax(-1)[0]
+    seen = frequencies(logits, params)
+    assert seen[expected == 0].sum() == 0, "a token that was cut came up"
+    deviation = (seen - expected).abs()
+    assert (deviation <= 4 * (expected * (1 - expected) / 6000).sqrt() + 1e-3).all()
+
+
+def test_rows_with_different_options_do_not_disturb_each_other() -> None:
+    logits = logits_for(4, rows=4)
+    options = [replace(NEUTRAL, temperature=0.0), NEUTRAL, replace(NEUTRAL, top_k=2), replace(NEUTRAL, top_p=0.4)]
+    together = sample(logits, [SamplingState(p, 7, []) for p in options], [None] * 4)
+    alone = [sample(logits[i : i + 1], [SamplingState(p, 7, [])], [None])[0] for i, p in enumerate(options)]
+    assert together == alone
+    assert together[0].token_id == int(logits[0].argmax())
+
+
+def test_a_seed_repeats_its_draws() -> None:
+    first, second = (SamplingState(NEUTRAL, 11, []) for _ in range(2))
+    rows = [logits_for(i) for i in range(20)]
+    assert [sample(r, [first], [None]) for r in rows] == [sample(r, [second], [None]) for r in rows]
+
+
+def test_repetition_penalty_equals_the_reference() -> None:
+    prompt, penalty = [3, 5, 5, 8], 1.3
+    state = SamplingState(replace(NEUTRAL, temperature=0.0, repetition_penalty=penalty), 0, prompt)
+    history = list(prompt)
+    for step in range(12):
+        logits = logits_for(step)
+        expected = RepetitionPenaltyLogitsProcessor(penalty)(torch.tensor([history]), logits.clone()).argmax()
+        token = sample(logits, [state], [None])[0].token_id
+        assert token == int(expected)
+        history.append(token)
+
+
+@pytest.mark.parametrize(("presence", "frequency"), [(1.5, 0.0), (0.0, 0.7), (-1.0, 0.5)])
+def test_presence_and_frequency_count_the_answer_only(presence: float, frequency: float) -> None:
+    """OpenAI's formula: logit - count * frequency - (count > 0) * presence, over the tokens sampled so far."""
+    params = replace(NEUTRAL, temperature=0.0, presence_penalty=presence, frequency_penalty=frequency)
+    state = SamplingState(params, 0, [1, 2, 3])
+    counts = torch.zeros(VOCABULARY)
+    for step in range(15):
+        logits = logits_for(step % 3)  # the same favourites come back
+        expected = int((logits[0] - counts * frequency - (counts > 0) * presence).argmax())
+        assert sample(logits, [state], [None])[0].token_id == expected
+        counts[expected] += 1
+
+
+def test_logprobs_are_the_models_own() -> None:
+    """Before penalties and temperature, most likely first."""
+    logits = logits_for(9)
+    params = replace(NEUTRAL, temperature=0.3, presence_penalty=1.0)
+    token = sample(logits, [SamplingState(params, 0, [])], [5])[0]
+    logprobs = logits[0].log_softmax(-1)
+    assert token.logprob == pytest.approx(float(logprobs[token.token_id]))
+    best = logprobs.topk(5)
+    assert [t for t, _ in token.top] == best.indices.tolist()
+    assert [p for _, p in token.top] == pytest.approx(best.values.tolist())
