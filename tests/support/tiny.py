@@ -42,6 +42,7 @@ def make_checkpoint(
     dialect: Dialect = "released",
     seed: int = 0,
     dtype: torch.dtype = torch.float32,
+    expert_width: int = 40,
 ) -> PreTrainedConfig:
     """Writes a complete model folder with random weights and returns the reference library's config of it.
 
@@ -49,7 +50,15 @@ def make_checkpoint(
     `dialect` is how the config is written: as released (`rope_theta`, `rope_scaling`) or re-saved (`rope_parameters`).
     `yarn` doubles the context from 4096 positions. The weights are sharded, so that the index is read too.
     """
-    config = make_config(moe=moe, tied=tied, sparse_step=sparse_step, mlp_only=mlp_only, yarn=yarn, dtype=dtype)
+    config = make_config(
+        moe=moe,
+        tied=tied,
+        sparse_step=sparse_step,
+        mlp_only=mlp_only,
+        yarn=yarn,
+        dtype=dtype,
+        expert_width=expert_width,
+    )
     folder.mkdir(parents=True, exist_ok=True)
     for source in (SHIPPED / "dense").glob("*"):
         if source.suffix in (".json", ".jinja") and source.name not in ("config.json", "model.safetensors.index.json"):
@@ -77,6 +86,7 @@ def make_config(
     mlp_only: Sequence[int] = (),
     yarn: bool = False,
     dtype: torch.dtype = torch.float32,
+    expert_width: int = 40,
 ) -> PreTrainedConfig:
     """The reference library's config of the small model. No two sizes that could be mixed up are equal."""
     shipped = json.loads((SHIPPED / "dense" / "config.json").read_text(encoding="utf-8"))
@@ -103,7 +113,7 @@ def make_config(
         text |= {
             "num_experts": 8,
             "num_experts_per_tok": 4,
-            "moe_intermediate_size": 40,
+            "moe_intermediate_size": expert_width,
             "decoder_sparse_step": sparse_step,
             "mlp_only_layers": list(mlp_only),
         }
@@ -139,7 +149,7 @@ def random_model(config: PreTrainedConfig, seed: int = 0) -> PreTrainedModel:
     build = (
         Qwen3VLMoeForConditionalGeneration if config.model_type == "qwen3_vl_moe" else Qwen3VLForConditionalGeneration
     )
-    model: PreTrainedModel = build._from_config(config, dtype=torch.float32)
+    model: Any = build._from_config(config, dtype=torch.float32)  # type: ignore[no-untyped-call]
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for name, parameter in model.named_parameters():
@@ -147,7 +157,8 @@ def random_model(config: PreTrainedConfig, seed: int = 0) -> PreTrainedModel:
             if "norm" in name and name.endswith("weight"):
                 parameter.add_(1.0)
     model.tie_weights()
-    return model.eval()
+    ready: PreTrainedModel = model.eval()
+    return ready
 
 
 def stored_tensors(state: Mapping[str, torch.Tensor], layout: Layout) -> dict[str, torch.Tensor]:

@@ -110,6 +110,8 @@ class ModelConfig:
             raw = json.loads(path.read_text(encoding="utf-8"))
         except (UnicodeDecodeError, json.JSONDecodeError) as error:
             raise CheckpointError(f"{path} is not valid JSON: {error}") from error
+        if not isinstance(raw, dict):
+            raise CheckpointError(f"{path} must hold a JSON object")
         return cls.from_dict(raw)
 
     @classmethod
@@ -123,10 +125,12 @@ class ModelConfig:
         top = _Section(raw, "")
         text, vision = top.section("text_config"), top.section("vision_config")
         tie = raw.get("tie_word_embeddings", text.raw.get("tie_word_embeddings"))
+        if not isinstance(tie, bool):
+            raise CheckpointError(f"config.json: tie_word_embeddings must be true or false, got {tie!r}")
         config = cls(
             text=_text(text, is_moe=model_type == _MOE),
             vision=_vision(vision),
-            tie_word_embeddings=bool(tie),
+            tie_word_embeddings=tie,
             image_token_id=top.integer("image_token_id"),
             video_token_id=top.integer("video_token_id"),
             vision_start_token_id=top.integer("vision_start_token_id"),
@@ -161,6 +165,20 @@ class _Section:
             raise CheckpointError(f"config.json: {self.prefix}{key} must be a non-negative integer, got {value!r}")
         return value
 
+    def positive(self, key: str) -> int:
+        value = self.integer(key)
+        if value == 0:
+            raise CheckpointError(f"config.json: {self.prefix}{key} must be positive")
+        return value
+
+    def integers(self, key: str) -> tuple[int, ...]:
+        value = self.get(key)
+        if not isinstance(value, list | tuple) or not all(type(item) is int and item >= 0 for item in value):
+            raise CheckpointError(
+                f"config.json: {self.prefix}{key} must be a list of non-negative integers, got {value!r}"
+            )
+        return tuple(value)
+
     def number(self, key: str) -> float:
         value = self.get(key)
         if isinstance(value, bool) or not isinstance(value, int | float):
@@ -179,22 +197,22 @@ def _text(section: _Section, *, is_moe: bool) -> TextConfig:
     if activation != "silu":
         raise CheckpointError(f"text_config.hidden_act is {activation!r}; Qwen3-VL uses 'silu'")
     num_layers, num_heads, num_kv_heads = (
-        section.integer(key) for key in ("num_hidden_layers", "num_attention_heads", "num_key_value_heads")
+        section.positive(key) for key in ("num_hidden_layers", "num_attention_heads", "num_key_value_heads")
     )
-    if num_kv_heads == 0 or num_heads % num_kv_heads:
+    if num_heads % num_kv_heads:
         raise CheckpointError(f"{num_heads} query heads cannot share {num_kv_heads} key/value heads evenly")
-    head_dim = section.integer("head_dim")
+    head_dim = section.positive("head_dim")
     return TextConfig(
-        vocab_size=section.integer("vocab_size"),
-        hidden_size=section.integer("hidden_size"),
-        intermediate_size=section.integer("intermediate_size"),
+        vocab_size=section.positive("vocab_size"),
+        hidden_size=section.positive("hidden_size"),
+        intermediate_size=section.positive("intermediate_size"),
         num_layers=num_layers,
         num_heads=num_heads,
         num_kv_heads=num_kv_heads,
         head_dim=head_dim,
         rms_norm_eps=section.number("rms_norm_eps"),
         attention_bias=bool(section.raw.get("attention_bias", False)),
-        max_positions=section.integer("max_position_embeddings"),
+        max_positions=section.positive("max_position_embeddings"),
         rope=_rope(section, head_dim),
         moe=_moe(section, num_layers) if is_moe else None,
     )
@@ -207,10 +225,10 @@ def _moe(section: _Section, num_layers: int) -> MoeConfig:
         raise CheckpointError(f"num_experts_per_tok is {top_k}, but the model has {num_experts} experts")
     if section.raw.get("norm_topk_prob", True) is not True:
         raise CheckpointError("norm_topk_prob false is not a Qwen3-VL layout")
-    step = section.raw.get("decoder_sparse_step", 1)
-    dense_only = set(section.raw.get("mlp_only_layers") or ())
+    step = section.positive("decoder_sparse_step") if "decoder_sparse_step" in section.raw else 1
+    dense_only = section.integers("mlp_only_layers") if section.raw.get("mlp_only_layers") is not None else ()
     layers = frozenset(i for i in range(num_layers) if i not in dense_only and (i + 1) % step == 0)
-    return MoeConfig(num_experts, top_k, section.integer("moe_intermediate_size"), layers)
+    return MoeConfig(num_experts, top_k, section.positive("moe_intermediate_size"), layers)
 
 
 def _rope(section: _Section, head_dim: int) -> RopeConfig:
@@ -219,7 +237,7 @@ def _rope(section: _Section, head_dim: int) -> RopeConfig:
     parameters = dict(raw.get("rope_parameters") or raw.get("rope_scaling") or {})
     parameters.setdefault("rope_theta", raw.get("rope_theta"))
     rope = _Section(parameters, f"{section.prefix}rope_parameters.")
-    sections = tuple(rope.get("mrope_section"))
+    sections = rope.integers("mrope_section")
     if len(sections) != 3 or sum(sections) != head_dim // 2:
         raise CheckpointError(f"mrope_section {list(sections)} must be three numbers that sum to {head_dim // 2}")
     if parameters.get("mrope_interleaved", True) is not True:
@@ -233,7 +251,7 @@ def _rope(section: _Section, head_dim: int) -> RopeConfig:
         yarn = YarnConfig(
             factor=rope.number("factor"),
             original_max_positions=int(
-                parameters.get("original_max_position_embeddings") or section.integer("max_position_embeddings")
+                parameters.get("original_max_position_embeddings") or section.positive("max_position_embeddings")
             ),
             beta_fast=float(parameters.get("beta_fast") or 32),
             beta_slow=float(parameters.get("beta_slow") or 1),
@@ -248,24 +266,24 @@ def _vision(section: _Section) -> VisionConfig:
     if activation != "gelu_pytorch_tanh":
         raise CheckpointError(f"vision_config.hidden_act is {activation!r}; Qwen3-VL uses 'gelu_pytorch_tanh'")
     config = VisionConfig(
-        depth=section.integer("depth"),
-        hidden_size=section.integer("hidden_size"),
-        intermediate_size=section.integer("intermediate_size"),
-        num_heads=section.integer("num_heads"),
-        in_channels=section.integer("in_channels"),
-        patch_size=section.integer("patch_size"),
-        temporal_patch_size=section.integer("temporal_patch_size"),
-        merge_size=section.integer("spatial_merge_size"),
-        num_position_embeddings=section.integer("num_position_embeddings"),
-        out_hidden_size=section.integer("out_hidden_size"),
-        deepstack_indexes=tuple(section.get("deepstack_visual_indexes")),
+        depth=section.positive("depth"),
+        hidden_size=section.positive("hidden_size"),
+        intermediate_size=section.positive("intermediate_size"),
+        num_heads=section.positive("num_heads"),
+        in_channels=section.positive("in_channels"),
+        patch_size=section.positive("patch_size"),
+        temporal_patch_size=section.positive("temporal_patch_size"),
+        merge_size=section.positive("spatial_merge_size"),
+        num_position_embeddings=section.positive("num_position_embeddings"),
+        out_hidden_size=section.positive("out_hidden_size"),
+        deepstack_indexes=section.integers("deepstack_visual_indexes"),
     )
     if config.hidden_size % config.num_heads or config.head_dim % 4:
         raise CheckpointError(f"vision width {config.hidden_size} does not split into {config.num_heads} rotary heads")
     side = round(config.num_position_embeddings**0.5)
     if side * side != config.num_position_embeddings:
         raise CheckpointError(f"num_position_embeddings {config.num_position_embeddings} is not a square")
-    if any(not 0 <= i < config.depth for i in config.deepstack_indexes):
+    if any(index >= config.depth for index in config.deepstack_indexes):
         raise CheckpointError(f"deepstack_visual_indexes {config.deepstack_indexes} reach past depth {config.depth}")
     return config
 
