@@ -3,7 +3,6 @@ alone, in a batch, prefilled in chunks, from the prefix cache, after a preemptio
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -13,8 +12,10 @@ import pytest
 import torch
 
 from qwen3vl import Engine
+from qwen3vl.checkpoints.config import ModelConfig
 from qwen3vl.engine.build import EngineConfig
 from qwen3vl.engine.options import GenerationOptions
+from qwen3vl.prompt.builder import PromptBuilder
 from qwen3vl.prompt.types import Prompt
 from support.inputs import CASES_BY_NAME as CASES
 from support.oracle import Greedy, Oracle
@@ -39,6 +40,7 @@ class Subject:
     folder: Path
     oracle: Oracle
     prompts: dict[str, Prompt]
+    device: str
 
     def __post_init__(self) -> None:
         self.expected = cache(self._expected)
@@ -49,29 +51,29 @@ class Subject:
         return self.oracle.greedy(self.prompts[case], NEW_TOKENS, CASES[case].clips)
 
     def engine(self, **config: int) -> Engine:
-        return Engine.load(self.folder, device="cpu", config=EngineConfig(**config))
+        return Engine.load(self.folder, device=self.device, dtype="float32", config=EngineConfig(**config))
 
 
 @pytest.fixture(scope="module", params=MODELS)
-def subject(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Subject:
-    torch.set_num_threads(2)
+def subject(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, device: str) -> Subject:
     options = MODELS[request.param]
     if options is None:
         folder = SHIPPED / request.param.removeprefix("trained_")
     else:
         folder = tmp_path_factory.mktemp(request.param)
         make_checkpoint(folder, **options)
-    with Engine.load(folder, device="cpu", config=EngineConfig(num_blocks=300)) as engine:
-        prompts = {name: engine.prepare(case.messages, GenerationOptions()) for name, case in CASES.items()}
-    return Subject(folder, Oracle(folder), prompts)
+    return make_subject(folder, device)
 
 
 @pytest.fixture(scope="module")
-def moe_subject(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Subject]:
-    folder = SHIPPED / "moe"
-    with Engine.load(folder, device="cpu", config=EngineConfig(num_blocks=300)) as engine:
-        prompts = {name: engine.prepare(case.messages, GenerationOptions()) for name, case in CASES.items()}
-    return Subject(folder, Oracle(folder), prompts)
+def moe_subject(device: str) -> Subject:
+    return make_subject(SHIPPED / "moe", device)
+
+
+def make_subject(folder: Path, device: str) -> Subject:
+    builder = PromptBuilder.from_folder(folder, ModelConfig.from_folder(folder))
+    prompts = {name: builder.build(case.messages) for name, case in CASES.items()}
+    return Subject(folder, Oracle(folder, device), prompts, device)
 
 
 def answer(engine: Engine, prompts: list[Prompt], **options: Any) -> list[list[int]]:
@@ -92,7 +94,7 @@ def test_alone(subject: Subject, case: str) -> None:
         tokens = answer(engine, [subject.prompts[case]])[0]
     expected = subject.expected(case)
     assert tokens == expected.token_ids
-    logits = torch.cat(seen)
+    logits = torch.cat(seen).cpu()
     error = (logits - expected.logits).abs().max() / expected.logits.abs().max()
     assert error < 1e-4
     assert len(set(tokens)) > 1 or case == "long", "an answer of one repeated token shows little"

@@ -22,8 +22,8 @@ class Greedy:
 
 
 class Oracle:
-    def __init__(self, folder: Path, device: str = "cpu") -> None:
-        self.model: PreTrainedModel = AutoModelForImageTextToText.from_pretrained(folder, dtype=torch.float32).eval()
+    def __init__(self, folder: Path, device: str = "cpu", dtype: torch.dtype = torch.float32) -> None:
+        self.model: PreTrainedModel = AutoModelForImageTextToText.from_pretrained(folder, dtype=dtype).eval()
         self.model.to(device)
         self.model.generation_config.eos_token_id = None
         self.device = device
