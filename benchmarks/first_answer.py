@@ -2,9 +2,10 @@
 
     python benchmarks/first_answer.py [--model models/moe] [--width 384 --height 256] [--rounds 9]
 
-Both get the same picture and question, decode the same number of tokens greedily in float32 on the CPU, and start from the picture's
-pixels: processing, tokenising, vision tower and prefill are in the time to the first token. Caches that would make a repeated
-question free are off. Prints the medians, the spread (10th to 90th percentile) and the ratios of one run.
+Both get the same picture and question, decode the same number of tokens greedily in float32 on the CPU, and start
+from the picture's pixels: processing, tokenising, vision tower and prefill are in the time to the first token. Caches
+that would make a repeated question free are off. Prints the medians, the spread (10th to 90th percentile) and the
+ratios of one run.
 """
 
 from __future__ import annotations
@@ -120,8 +121,13 @@ def main() -> None:
             ]
             if same[0] != same[1]:
                 raise SystemExit(f"round {number}: the answers differ")
-    print(f"{arguments.model}, {arguments.width}x{arguments.height}, {arguments.tokens} tokens, {arguments.rounds} rounds")
-    print(f"torch {torch.__version__}, transformers {transformers.__version__}, {arguments.threads} threads, {platform.machine()}")
+    print(
+        f"{arguments.model}, {arguments.width}x{arguments.height}, {arguments.tokens} tokens, {arguments.rounds} rounds"
+    )
+    print(
+        f"torch {torch.__version__}, transformers {transformers.__version__}, {arguments.threads} threads, "
+        f"{platform.machine()}"
+    )
     print(f"{'':14}{'first token, ms':>28}{'tokens/s':>28}")
     for name, times in (("qwen3vl", ours), ("transformers", theirs)):
         print(f"{name:14}{spread([1e3 * s for s in times.first_token]):>28}{spread(times.per_second):>28}")

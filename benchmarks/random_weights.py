@@ -1,28 +1,30 @@
 """Speed and memory of a catalogue shape with random weights: speed does not depend on the values.
 
-    python benchmarks/random_weights.py 4b 30b-a3b --device cuda [--prompt 512 --new 64 --batch 1 8]
+    python benchmarks/random_weights.py 4b 30b-a3b --device cuda [--prompt 512 --new 64 --batch 1 8] [--through DIR]
 
-For each shape: the time to make it, milliseconds to the first token of a text prompt and of a 1024x1024 picture, milliseconds a
-decode step and tokens/s for each batch size (medians of --rounds), and the most memory that was allocated at once.
+With --through the weights are first written to a folder there and go through the loader; without, they are drawn
+where they are used. For each shape: the time to make or load it, milliseconds to the first token of a text prompt and
+of a 1024x1024 picture, milliseconds a decode step and tokens/s for each batch size (medians of --rounds), and the
+most memory that was allocated at once.
 """
 
 from __future__ import annotations
 
 import argparse
 import statistics
+import tempfile
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
 import torch
+from random_checkpoint import released, write_side_files, write_weights
 
 from qwen3vl import Engine
-from qwen3vl.checkpoints.catalogue import lookup
 from qwen3vl.checkpoints.config import ModelConfig
-from qwen3vl.checkpoints.generation import GenerationDefaults
 from qwen3vl.engine.build import assemble_engine, resolve_device, resolve_dtype
 from qwen3vl.engine.memory import GIB, plan_memory
 from qwen3vl.engine.options import GenerationOptions
@@ -32,7 +34,8 @@ from qwen3vl.prompt.builder import PromptBuilder
 from qwen3vl.prompt.positions import mrope_positions
 from qwen3vl.prompt.types import Prompt, Visual
 
-TINY = Path(__file__).parents[1] / "models" / "dense"  # lends its tokenizer: ids are drawn, not read
+STEP_TOKENS = 4096
+MAX_CONTEXT = 8192
 
 
 @dataclass(frozen=True)
@@ -43,51 +46,63 @@ class Arguments:
     new: int
     batch: list[int]
     rounds: int
+    through: Path | None
 
 
 def random_engine(name: str, arguments: Arguments) -> Engine:
-    """An engine of the catalogue's shape whose weights are normal with deviation 0.02, as before training."""
-    tiny = ModelConfig.from_folder(TINY)
-    config = replace(
-        lookup(name).config,
-        image_token_id=tiny.image_token_id,
-        video_token_id=tiny.video_token_id,
-        vision_start_token_id=tiny.vision_start_token_id,
-        vision_end_token_id=tiny.vision_end_token_id,
-    )
+    """An engine of the catalogue's shape whose weights never left the device."""
+    model = released(name)
     device = resolve_device(arguments.device)
-    dtype = resolve_dtype(arguments.dtype, config, device)
-    network = Qwen3VL.empty(config, device, dtype)
+    dtype = resolve_dtype(arguments.dtype, model.config, device)
+    network = Qwen3VL.empty(model.config, device, dtype)
     for key, parameter in network.named_parameters():
-        if "norm" in key:
-            parameter.data.fill_(1.0 if key.endswith("weight") else 0.0)
+        if "norm" in key or key.endswith("bias"):
+            parameter.data.fill_(0.0 if key.endswith("bias") else 1.0)
         else:
             parameter.data.normal_(0.0, 0.02)
+    with tempfile.TemporaryDirectory() as folder:
+        write_side_files(model, Path(folder))
+        builder = PromptBuilder.from_folder(Path(folder), model.config)
     plan = plan_memory(
-        config,
+        model.config,
         device=device,
         dtype=dtype,
         memory=None,
         weight_bytes=0,  # they are there already, and no longer free
         feature_bytes=GIB // 4,
-        step_tokens=4096,
+        step_tokens=STEP_TOKENS,
         max_running=max(arguments.batch),
         max_patches=4096,
         block_size=16,
         num_blocks=None,
-        max_context=8192,
+        max_context=MAX_CONTEXT,
     )
     parts = assemble_engine(
         network,
-        PromptBuilder.from_folder(TINY, config),
-        GenerationDefaults(eos_token_ids=()),
+        builder,
+        model.generation,
         plan,
         block_size=16,
-        step_tokens=4096,
+        step_tokens=STEP_TOKENS,
         max_running=max(arguments.batch),
-        max_context=8192,
+        max_context=MAX_CONTEXT,
     )
     return Engine(parts, name)
+
+
+def load_engine(name: str, arguments: Arguments, folder: Path) -> Engine:
+    """The same through a folder of shards, as a user's checkpoint comes."""
+    model = released(name)
+    write_side_files(model, folder)
+    write_weights(model, folder, str(resolve_device(arguments.device)))
+    start = time.perf_counter()
+    engine = Engine.load(folder, device=arguments.device, dtype=arguments.dtype, max_context=MAX_CONTEXT)
+    seconds = time.perf_counter() - start
+    print(f"  loaded from a folder in {seconds:.1f} s, {engine.info.weight_bytes / seconds / 1e9:.2f} GB/s")
+    question = [{"role": "user", "content": "What is in the picture?"}]
+    answer = engine.generate(question, max_tokens=8, temperature=0.0)
+    print(f"  answers, with weights that know nothing: {answer.text!r}")
+    return engine
 
 
 def text_prompt(config: ModelConfig, length: int, seed: int) -> Prompt:
@@ -115,7 +130,7 @@ def first_token(engine: Engine, prompt: Prompt) -> float:
 
 def decode_step(engine: Engine, prompts: list[Prompt], new: int) -> float:
     """Median seconds between two tokens of the last sequence to start, while all of them decode."""
-    options = GenerationOptions(temperature=0.0, max_tokens=new)
+    options = GenerationOptions(temperature=0.0, max_tokens=new, ignore_eos=True)
     arrivals: list[list[float]] = [[] for _ in prompts]
     left = threading.Semaphore(0)
 
@@ -139,12 +154,19 @@ def decode_step(engine: Engine, prompts: list[Prompt], new: int) -> float:
 
 def measure(name: str, arguments: Arguments) -> None:
     start = time.perf_counter()
-    with random_engine(name, arguments) as engine:
+    through = arguments.through
+    with load_engine(name, arguments, through / name) if through else random_engine(name, arguments) as engine:
         config = engine.prompt_builder.config
-        print(f"\n{name}: {engine.info.parameters / 1e9:.2f} B parameters, {engine.info.dtype} on {engine.info.device}, ", end="")
-        print(f"made in {time.perf_counter() - start:.1f} s")
+        print(
+            f"\n{name}: {engine.info.parameters / 1e9:.2f} B parameters, {engine.info.dtype} on {engine.info.device}, ",
+            end="",
+        )
+        print(f"ready after {time.perf_counter() - start:.1f} s")
         for label, make in (
-            (f"first token, {arguments.prompt} tokens of text", lambda seed: text_prompt(config, arguments.prompt, seed)),
+            (
+                f"first token, {arguments.prompt} tokens of text",
+                lambda seed: text_prompt(config, arguments.prompt, seed),
+            ),
             ("first token, 1024x1024 picture + 128 tokens", lambda seed: picture_prompt(config, 1024, 128, seed)),
         ):
             times = [1e3 * first_token(engine, make(seed)) for seed in range(arguments.rounds + 2)][2:]
@@ -173,6 +195,7 @@ def main() -> None:
     parser.add_argument("--new", type=int, default=64)
     parser.add_argument("--batch", type=int, nargs="+", default=[1, 8])
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--through", type=Path, help="a folder with room for the weights")
     given = vars(parser.parse_args())
     models = given.pop("models")
     arguments = Arguments(**given)

@@ -1,4 +1,5 @@
-"""Bfloat16 against float32 with the trained checkpoints: no further from it than the reference library's own bfloat16 is.
+"""Bfloat16 against float32 with the trained checkpoints: no further from it than the reference library's own bfloat16
+is.
 
 Runs on the CPU by default; with `--device cuda` it holds the GPU's bfloat16 against the CPU's float32.
 """

@@ -107,7 +107,11 @@ def test_logprobs_come_with_every_token(engine: Engine) -> None:
 
 def test_batch_takes_options_of_each(engine: Engine) -> None:
     batch = [QUESTION, [user("Hello")], QUESTION]
-    options = [{"max_tokens": 3, "ignore_eos": True}, {"max_tokens": 5, "ignore_eos": True}, {"max_tokens": 2, "mode": 1}]
+    options = [
+        {"max_tokens": 3, "ignore_eos": True},
+        {"max_tokens": 5, "ignore_eos": True},
+        {"max_tokens": 2, "mode": 1},
+    ]
     results = engine.generate_batch(batch, options)
     assert [len(result.token_ids) for result in results][:2] == [3, 5]
     assert results[2].usage.active_experts == 1
@@ -256,7 +260,9 @@ def test_200_random_requests_with_cancels_in_a_cache_too_small() -> None:
     conversations += [[user("a b c " * rng.randrange(1, 60))] for _ in range(10)]
     conversations += [[user(clip(4, 64, 64, 12.0, 6, 50), "When?")], [user(picture(300, 200, 51), "Count them.")]]
     modes = ["fast", "balanced", "full", 1]
-    with Engine.load("tiny-moe", device="cpu", config=EngineConfig(num_blocks=60, step_tokens=48, max_running=12)) as engine:
+    with Engine.load(
+        "tiny-moe", device="cpu", config=EngineConfig(num_blocks=60, step_tokens=48, max_running=12)
+    ) as engine:
         prompts = [engine.prepare(messages, GenerationOptions()) for messages in conversations]
         plans = []
         for _ in range(200):

@@ -1,5 +1,6 @@
-"""The same greedy tokens as the reference library, on every input kind and every layout of the network, whatever the way there:
-alone, in a batch, prefilled in chunks, from the prefix cache, after a preemption, in any mode."""
+"""The same greedy tokens as the reference library, on every input kind and every layout of the network, whatever the
+way there: alone, in a batch, prefilled in chunks, from the prefix cache, after a preemption, in any mode.
+"""
 
 from __future__ import annotations
 
@@ -139,7 +140,9 @@ def test_features_found_without_the_prefix(subject: Subject) -> None:
 
 
 def test_preempted(subject: Subject) -> None:
-    """A cache too small for all: the youngest are thrown out in the middle of their answers, and come to the same end."""
+    """A cache too small for all: the youngest are thrown out in the middle of their answers, and come to the same
+    end.
+    """
     chosen = [case for case in CASES if case != "long"]
     longest = max(len(subject.prompts[case]) for case in chosen)
     blocks = -(-(longest + NEW_TOKENS) // 16) + 14
@@ -157,7 +160,8 @@ def test_modes_mixed_in_one_batch(moe_subject: Subject) -> None:
         for _ in range(2):  # the second time from the prefix cache
             streams = {
                 (case, count): engine.stream_prompt(
-                    moe_subject.prompts[case], GenerationOptions(**GREEDY, mode=mode)  # type: ignore[arg-type]
+                    moe_subject.prompts[case],
+                    GenerationOptions(**GREEDY, mode=mode),  # type: ignore[arg-type]
                 )
                 for case in chosen
                 for mode, count in modes

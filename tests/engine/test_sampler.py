@@ -1,4 +1,6 @@
-"""The sampler against the reference library's logits processors, and its draws against the distribution they should follow."""
+"""The sampler against the reference library's logits processors, and its draws against the distribution they should
+follow.
+"""
 
 from __future__ import annotations
 

@@ -19,7 +19,9 @@ BLOCK = 4
 def make_step(
     lengths: list[tuple[int, int]], heads: int, kv_heads: int, dim: int, generator: torch.Generator
 ) -> tuple[AttentionGroup, torch.Tensor, tuple[torch.Tensor, torch.Tensor], list[tuple[torch.Tensor, torch.Tensor]]]:
-    """A group of sequences with (queries, context) tokens, whose blocks are scattered over the cache in random order."""
+    """A group of sequences with (queries, context) tokens, whose blocks are scattered over the cache in random
+    order.
+    """
     widths = [-(-context // BLOCK) for _, context in lengths]
     order = torch.randperm(sum(widths) + 3, generator=generator)
     shape = (len(order), BLOCK, kv_heads, dim)

@@ -28,6 +28,8 @@ def test_rotary_equals_the_reference_library() -> None:
     x = torch.randn(5, 3, 16, generator=generator)
     angles = torch.randn(5, 8, generator=generator)
     both = torch.cat([angles, angles], dim=-1)
-    expected, _ = apply_rotary_pos_emb(x[None].transpose(1, 2), x[None].transpose(1, 2), both.cos()[None], both.sin()[None])
+    expected, _ = apply_rotary_pos_emb(
+        x[None].transpose(1, 2), x[None].transpose(1, 2), both.cos()[None], both.sin()[None]
+    )
     out = apply_rotary(x, angles.cos()[:, None], angles.sin()[:, None])
     torch.testing.assert_close(out, expected[0].transpose(0, 1))

@@ -40,7 +40,23 @@ def user(*parts: Any) -> dict[str, Any]:
 
 
 def _cases() -> dict[str, Case]:
-    words = "the quick brown fox jumps over a lazy dog and reads 12 screens of text ".split()
+    words = [
+        "the",
+        "quick",
+        "brown",
+        "fox",
+        "jumps",
+        "over",
+        "a",
+        "lazy",
+        "dog",
+        "and",
+        "reads",
+        "12",
+        "screens",
+        "of",
+        "text",
+    ]
     rng = np.random.default_rng(5)
     long_text = " ".join(rng.choice(words) for _ in range(900))[:3950]
     return {

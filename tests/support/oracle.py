@@ -1,7 +1,8 @@
 """The reference library's greedy answer to one of our prompts: transformers, float32, on one device.
 
-It is fed our token ids, because the reference's processor writes videos in another way than the checkpoints learned; its own
-positions, vision tower, attention and cache do the rest. That our ids and patches are right is tested beside `prompt/`.
+It is fed our token ids, because the reference's processor writes videos in another way than the checkpoints learned;
+its own positions, vision tower, attention and cache do the rest. That our ids and patches are right is tested beside
+`prompt/`.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Blocks of the paged cache: who holds them, which are free, and which still hold a prefix that can be used again.
 
-Knows only numbers and keys, no tensors. A block is free when nobody refers to it; a free block keeps its content, and can be
-taken up again under its key, until it is the least recently freed one and somebody needs space.
+Knows only numbers and keys, no tensors. A block is free when nobody refers to it; a free block keeps its content, and
+can be taken up again under its key, until it is the least recently freed one and somebody needs space.
 """
 
 from __future__ import annotations
@@ -22,7 +22,9 @@ class BlockPool:
         return len(self._free)
 
     def allocate(self) -> int:
-        """Takes the free block that was freed longest ago, and forgets what it held. The caller has looked at `num_free`."""
+        """Takes the free block that was freed longest ago, and forgets what it held. The caller has looked at
+        `num_free`.
+        """
         block, _ = self._free.popitem(last=False)
         key = self._key_of[block]
         if key is not None:

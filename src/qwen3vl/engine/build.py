@@ -66,7 +66,9 @@ def build_engine(
     folder = locate(model, progress=progress)
     model_config = ModelConfig.from_folder(folder)
     if max_context is not None and not 1 <= max_context <= model_config.text.max_positions:
-        raise InputError(f"max_context must be from 1 to {model_config.text.max_positions} for this model, got {max_context}")
+        raise InputError(
+            f"max_context must be from 1 to {model_config.text.max_positions} for this model, got {max_context}"
+        )
     weight_type = resolve_dtype(dtype, model_config, target)
     builder = PromptBuilder.from_folder(folder, model_config)
     parameters = sum(prod(shape) for shape in released_shapes(model_config).values())

@@ -1,4 +1,6 @@
-"""One step after another: schedule, run, sample, deliver. No threads here; whoever owns a core calls it from one thread only."""
+"""One step after another: schedule, run, sample, deliver. No threads here; whoever owns a core calls it from one
+thread only.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,9 @@ from qwen3vl.prompt.tokenizer import Tokenizer
 
 
 class EngineCore:
-    def __init__(self, runner: Runner, scheduler: Scheduler, tokenizer: Tokenizer, eos_token_ids: frozenset[int]) -> None:
+    def __init__(
+        self, runner: Runner, scheduler: Scheduler, tokenizer: Tokenizer, eos_token_ids: frozenset[int]
+    ) -> None:
         self.runner = runner
         self.scheduler = scheduler
         self.tokenizer = tokenizer
@@ -34,7 +38,9 @@ class EngineCore:
         self.scheduler.add(request.sequences[0])
 
     def cancel(self, request_id: int) -> None:
-        """Drops a request and frees its blocks at once. Unknown and finished ones are ignored: they may just have ended."""
+        """Drops a request and frees its blocks at once. Unknown and finished ones are ignored: they may just have
+        ended.
+        """
         request = self.requests.pop(request_id, None)
         if request is not None:
             for sequence in request.sequences:
@@ -115,7 +121,9 @@ class EngineCore:
         """Asserts that all books agree; for tests, between steps."""
         self.scheduler.check()
         self.runner.features.check()
-        alive = [sequence for request in self.requests.values() for sequence in request.sequences if not sequence.finished]
+        alive = [
+            sequence for request in self.requests.values() for sequence in request.sequences if not sequence.finished
+        ]
         known = {id(sequence) for sequence in (*self.scheduler.running, *self.scheduler.waiting)}
         assert len(known) == len(self.scheduler.running) + len(self.scheduler.waiting), "a sequence is queued twice"
         assert known <= {id(sequence) for sequence in alive}, "a sequence is scheduled for no request"

@@ -1,13 +1,13 @@
-"""The Python interface: load a model once, then generate from OpenAI-style messages, one by one, in batches or as streams.
+"""The Python interface: load a model once, then generate from OpenAI-style messages, one by one, in batches or as
+streams.
 
-Decoding media and tokenising happen in the caller's thread, or in a small pool for asynchronous callers; the model itself belongs
-to one thread (`EngineWorker`), and requests of all callers share its batch.
+Decoding media and tokenising happen in the caller's thread, or in a small pool for asynchronous callers; the model
+itself belongs to one thread (`EngineWorker`), and requests of all callers share its batch.
 """
 
 from __future__ import annotations
 
 import asyncio
-import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -106,11 +106,11 @@ class Engine:
     ) -> Engine:
         """Loads a checkpoint: a folder, a hub id or a catalogue name.
 
-        `device`: "auto", "cpu", "cuda" or "cuda:N". `dtype`: "auto" (the checkpoint's on a GPU, float32 on a CPU), "float32",
-        "bfloat16" or "float16". `memory`: the most that weights, cache and activations may take, in bytes or as "12GiB"; None
-        takes what the device has to spare. `max_context`: tokens of prompt and answer that one request may use.
-        `progress(done, total)` is told about bytes. Raises `CheckpointError`, `DownloadError`, `InsufficientMemoryError` or, for an
-        option that cannot be honoured, `InputError`.
+        `device`: "auto", "cpu", "cuda" or "cuda:N". `dtype`: "auto" (the checkpoint's on a GPU, float32 on a CPU),
+        "float32", "bfloat16" or "float16". `memory`: the most that weights, cache and activations may take, in bytes
+        or as "12GiB"; None takes what the device has to spare. `max_context`: tokens of prompt and answer that one
+        request may use. `progress(done, total)` is told about bytes. Raises `CheckpointError`, `DownloadError`,
+        `InsufficientMemoryError` or, for an option that cannot be honoured, `InputError`.
         """
         parts = build_engine(
             model,
@@ -128,7 +128,8 @@ class Engine:
         self, messages: Messages, *, tools: list[dict[str, Any]] | None = None, allow_files: bool = True, **options: Any
     ) -> Result:
         """Answers `messages` and waits for the end. `options` are the fields of `GenerationOptions`; files named in the
-        messages are read unless `allow_files` is false. Raises `InputError` for what cannot be served."""
+        messages are read unless `allow_files` is false. Raises `InputError` for what cannot be served.
+        """
         checked = GenerationOptions.from_mapping(options)
         prompt = self.prepare(messages, checked, tools=tools, allow_files=allow_files)
         with self.stream_prompt(prompt, checked) as deltas:
@@ -158,7 +159,9 @@ class Engine:
     def astream(
         self, messages: Messages, *, tools: list[dict[str, Any]] | None = None, allow_files: bool = True, **options: Any
     ) -> AsyncStream:
-        """Like `stream`, for an event loop, which is not held up by decoding media. Errors come with the first delta."""
+        """Like `stream`, for an event loop, which is not held up by decoding media. Errors come with the first
+        delta.
+        """
         checked = GenerationOptions.from_mapping(options)
 
         async def prepare() -> Callable[[Callable[[Item], None]], Callable[[], None]]:
@@ -204,7 +207,9 @@ class Engine:
     def submit(
         self, prompt: Prompt, options: GenerationOptions, sink: Callable[[Delta | BaseException], None]
     ) -> Callable[[], None]:
-        """Hands a prompt to the engine's thread, which calls `sink` for every delta. Returns a function that cancels."""
+        """Hands a prompt to the engine's thread, which calls `sink` for every delta. Returns a function that
+        cancels.
+        """
         experts = active_experts(options.mode, self._config)
         room = self.info.max_context - len(prompt)
         if room < (options.max_tokens or 1):
@@ -251,7 +256,9 @@ class Engine:
         )
 
     def check_invariants(self) -> None:
-        """Asserts, between two steps, that blocks, references, free list and queues agree. For tests and for the suspicious."""
+        """Asserts, between two steps, that blocks, references, free list and queues agree. For tests and for the
+        suspicious.
+        """
         self._worker.call(self._core.check)
 
     def close(self) -> None:
@@ -262,5 +269,7 @@ class Engine:
     def __enter__(self) -> Engine:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.close()

@@ -1,4 +1,6 @@
-"""What the vision tower found in pictures seen lately, least recently used first out. Modes share it: they differ only later."""
+"""What the vision tower found in pictures seen lately, least recently used first out. Modes share it: they differ
+only later.
+"""
 
 from __future__ import annotations
 

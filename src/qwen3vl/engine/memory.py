@@ -1,4 +1,6 @@
-"""How the memory that the engine may use is divided: weights first, room for a step's activations, the rest to the paged cache."""
+"""How the memory that the engine may use is divided: weights first, room for a step's activations, the rest to the
+paged cache.
+"""
 
 from __future__ import annotations
 
@@ -71,8 +73,8 @@ def plan_memory(
 ) -> MemoryPlan:
     """Decides how many cache blocks there are, before anything is loaded.
 
-    `memory` is the most that everything together may take; None takes nine tenths of a GPU, or half of the free RAM. Raises
-    `InsufficientMemoryError` when not even one sequence of `max_context` tokens (None: of 1,024) would fit.
+    `memory` is the most that everything together may take; None takes nine tenths of a GPU, or half of the free RAM.
+    Raises `InsufficientMemoryError` when not even one sequence of `max_context` tokens (None: of 1,024) would fit.
     """
     free = available_bytes(device)
     budget = memory if memory is not None else int(free * (0.9 if device.type == "cuda" else 0.5))
@@ -90,9 +92,10 @@ def plan_memory(
     if num_blocks < least:
         needed = fixed + least * block_bytes
         raise InsufficientMemoryError(
-            f"this model needs {needed / GIB:.2f} GiB ({weight_bytes / GIB:.2f} weights, {activations / GIB:.2f} activations, "
-            f"{feature_bytes / GIB:.2f} picture features, {least * block_bytes / GIB:.2f} for {least * block_size} tokens of "
-            f"context), but {budget / GIB:.2f} GiB may be used ({free / GIB:.2f} GiB are free on {device})"
+            f"this model needs {needed / GIB:.2f} GiB ({weight_bytes / GIB:.2f} weights, "
+            f"{activations / GIB:.2f} activations, {feature_bytes / GIB:.2f} picture features, "
+            f"{least * block_bytes / GIB:.2f} for {least * block_size} tokens of context), "
+            f"but {budget / GIB:.2f} GiB may be used ({free / GIB:.2f} GiB are free on {device})"
         )
     return MemoryPlan(budget, weight_bytes, activations, feature_bytes, num_blocks, block_bytes)
 
@@ -100,7 +103,9 @@ def plan_memory(
 def _activation_bytes(
     config: ModelConfig, dtype: torch.dtype, step_tokens: int, max_running: int, max_patches: int
 ) -> int:
-    """A bound on what one step holds besides weights and cache: the widest moment of the decoder or of the vision tower."""
+    """A bound on what one step holds besides weights and cache: the widest moment of the decoder or of the vision
+    tower.
+    """
     text, vision = config.text, config.vision
     experts = text.moe.num_experts_per_tok * text.moe.intermediate_size if text.moe else 0
     attention = (text.num_heads + 2 * text.num_kv_heads) * text.head_dim

@@ -17,9 +17,9 @@ MAX_TOP_LOGPROBS = 20
 class GenerationOptions:
     """Options of one request. None means: what the checkpoint's `generation_config.json` says, else the neutral value.
 
-    `logprobs` is how many alternatives to report for each token (0: only the chosen one's; None: none at all). `mode` is
-    "fast", "balanced", "full" or a number of active experts. `min_pixels`, `max_pixels` bound every picture after resizing,
-    `fps` is the rate at which videos are sampled.
+    `logprobs` is how many alternatives to report for each token (0: only the chosen one's; None: none at all). `mode`
+    is "fast", "balanced", "full" or a number of active experts. `min_pixels`, `max_pixels` bound every picture after
+    resizing, `fps` is the rate at which videos are sampled.
     """
 
     max_tokens: int | None = None  # None: until the context is full

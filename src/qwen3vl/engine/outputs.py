@@ -34,7 +34,9 @@ class Usage:
 
 @dataclass(frozen=True)
 class Delta:
-    """The next piece of choice `index`. The last piece of a choice has a finish reason; the last of all has the usage."""
+    """The next piece of choice `index`. The last piece of a choice has a finish reason; the last of all has the
+    usage.
+    """
 
     text: str
     token_ids: list[int]

@@ -1,4 +1,6 @@
-"""Chunks to logits: makes the flat batch, encodes the pictures it needs, runs the network. Owns the paged cache's tensors."""
+"""Chunks to logits: makes the flat batch, encodes the pictures it needs, runs the network. Owns the paged cache's
+tensors.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,8 @@ class Runner:
         text = model.config.text
         shape = (num_blocks, block_size, text.num_kv_heads, text.head_dim)
         self.cache: list[LayerCache] = [
-            (_zeros(shape, self.dtype, self.device), _zeros(shape, self.dtype, self.device)) for _ in range(text.num_layers)
+            (_zeros(shape, self.dtype, self.device), _zeros(shape, self.dtype, self.device))
+            for _ in range(text.num_layers)
         ]
 
     def run(self, chunks: list[Chunk]) -> torch.Tensor:
@@ -104,7 +107,9 @@ class Runner:
         return VisualInputs(self._to_device(rows), torch.cat(parts, dim=1)) if parts else None
 
     def _encode_missing(self, chunks: list[Chunk]) -> None:
-        """Gives each sequence the features its chunk needs. Pictures seen before, or twice in this step, are encoded once."""
+        """Gives each sequence the features its chunk needs. Pictures seen before, or twice in this step, are encoded
+        once.
+        """
         missing: dict[bytes, Visual] = {}
         wanted = []
         for chunk in chunks:
@@ -138,8 +143,10 @@ class Runner:
 
 
 def _zeros(shape: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> torch.Tensor:
-    """Zeros, and on the CPU such that take memory only where something is written: numpy asks the system for clean pages,
-    torch writes them. (Zeros rather than nothing, because a padded key is masked, but times NaN it would still be NaN.)"""
+    """Zeros, and on the CPU such that take memory only where something is written: numpy asks the system for clean
+    pages, torch writes them. (Zeros rather than nothing, because a padded key is masked, but times NaN it would still
+    be NaN.)
+    """
     if device.type != "cpu":
         return torch.zeros(shape, dtype=dtype, device=device)
     return torch.from_numpy(np.zeros(prod(shape) * dtype.itemsize, dtype=np.uint8)).view(dtype).view(shape)

@@ -1,7 +1,7 @@
 """From logits to the next token of each sequence: penalties, temperature, top-k, top-p, min-p, and a draw.
 
-A draw is one uniform number from the sequence's own generator, looked up in the cumulative distribution: a seed gives the same
-answer whatever else is in the batch.
+A draw is one uniform number from the sequence's own generator, looked up in the cumulative distribution: a seed gives
+the same answer whatever else is in the batch.
 """
 
 from __future__ import annotations
@@ -52,7 +52,9 @@ class SamplingParams:
 
 
 class SamplingState:
-    """What sampling remembers of one sequence: its generator, and which tokens it has seen where a penalty needs them."""
+    """What sampling remembers of one sequence: its generator, and which tokens it has seen where a penalty needs
+    them.
+    """
 
     def __init__(self, params: SamplingParams, seed: int | None, prompt_ids: list[int]) -> None:
         self.params = params
@@ -84,7 +86,8 @@ class SampledToken:
 
 
 def sample(logits: torch.Tensor, states: list[SamplingState], num_logprobs: list[int | None]) -> list[SampledToken]:
-    """Chooses one token for each row. logits: [rows, vocabulary] float32; num_logprobs: alternatives to report, None for none.
+    """Chooses one token for each row. logits: [rows, vocabulary] float32; num_logprobs: alternatives to report, None
+    for none.
 
     Reported log-probabilities are the model's own, before penalties and temperature.
     """
@@ -104,8 +107,9 @@ def sample(logits: torch.Tensor, states: list[SamplingState], num_logprobs: list
 
 
 def _penalise(logits: torch.Tensor, states: list[SamplingState]) -> torch.Tensor:
-    """Repetition divides (or multiplies) the logits of all tokens seen, prompt included; presence and frequency subtract for
-    tokens of the answer only, as OpenAI defines them."""
+    """Repetition divides (or multiplies) the logits of all tokens seen, prompt included; presence and frequency
+    subtract for tokens of the answer only, as OpenAI defines them.
+    """
     chosen = [row for row, state in enumerate(states) if state.params.penalised]
     if not chosen:
         return logits

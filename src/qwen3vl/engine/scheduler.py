@@ -1,7 +1,7 @@
 """Which tokens are computed in the next step: decode first, then prefill in chunks, then newcomers.
 
-Knows sequences, blocks and budgets; no tensors. Sequences run in the order in which they came; when blocks run out the one that
-came last gives its own up and is computed again later.
+Knows sequences, blocks and budgets; no tensors. Sequences run in the order in which they came; when blocks run out
+the one that came last gives its own up and is computed again later.
 """
 
 from __future__ import annotations

@@ -52,7 +52,9 @@ class Sequence:
     num_computed: int = 0  # tokens whose keys and values are in the cache
     blocks: list[int] = field(default_factory=list)
     keys: PrefixKeys = field(init=False)
-    features: dict[int, torch.Tensor] = field(default_factory=dict)  # visual -> [1 + taps, tokens, hidden] while prefilling
+    features: dict[int, torch.Tensor] = field(
+        default_factory=dict
+    )  # visual -> [1 + taps, tokens, hidden] while prefilling
     finished: bool = False
 
     def __post_init__(self) -> None:
@@ -72,7 +74,9 @@ class Sequence:
         return len(self.token_ids) - self.num_computed
 
     def positions(self, first: int, last: int) -> torch.Tensor:
-        """MRoPE positions of tokens first to last - 1, [3, last - first]; past the prompt all three axes advance together."""
+        """MRoPE positions of tokens first to last - 1, [3, last - first]; past the prompt all three axes advance
+        together.
+        """
         prompt = self.request.prompt
         text = torch.arange(max(first, len(prompt)), max(last, len(prompt))) + prompt.position_delta
         return torch.cat([prompt.position_ids[:, first:last], text.expand(3, -1)], dim=1)
@@ -81,8 +85,8 @@ class Sequence:
 class PrefixKeys:
     """Keys of a sequence's full blocks. Two blocks with one key hold the same keys and values.
 
-    A key covers everything that shaped them: all tokens up to the block's end, what stood behind the visual pads (content after
-    processing, and which part of it), and how many experts each token used.
+    A key covers everything that shaped them: all tokens up to the block's end, what stood behind the visual pads
+    (content after processing, and which part of it), and how many experts each token used.
     """
 
     def __init__(self, sequence: Sequence) -> None:

@@ -1,4 +1,6 @@
-"""What a caller holds while an answer is written: an iterator, plain or asynchronous, that cancels when it is closed."""
+"""What a caller holds while an answer is written: an iterator, plain or asynchronous, that cancels when it is
+closed.
+"""
 
 from __future__ import annotations
 
@@ -43,7 +45,9 @@ class Stream:
     def __enter__(self) -> Stream:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.close()
 
     def __del__(self) -> None:

@@ -17,7 +17,9 @@ class OutputText:
         self.stopped = False
 
     def add(self, token_id: int) -> str:
-        """Takes the next token, returns the text that is now certain. Sets `stopped` when a stop string was completed."""
+        """Takes the next token, returns the text that is now certain. Sets `stopped` when a stop string was
+        completed.
+        """
         return self._release(self._decoder.step(token_id))
 
     def finish(self) -> str:

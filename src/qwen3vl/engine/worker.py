@@ -42,7 +42,9 @@ class EngineWorker:
         self._commands.put(lambda: self.core.cancel(request_id))
 
     def call(self, function: Callable[[], _T]) -> _T:
-        """Runs `function` between two steps and gives back what it returns or raises: for looking at the core while it rests."""
+        """Runs `function` between two steps and gives back what it returns or raises: for looking at the core while
+        it rests.
+        """
         future: Future[_T] = Future()
 
         def command() -> None:

@@ -13,7 +13,9 @@ MODE_NAMES: tuple[ModeName, ...] = ("fast", "balanced", "full")
 
 
 def mode_counts(num_experts_per_tok: int) -> dict[str, int]:
-    """Active experts of each named mode, for a mixture-of-experts model that uses `num_experts_per_tok` of its own accord."""
+    """Active experts of each named mode, for a mixture-of-experts model that uses `num_experts_per_tok` of its own
+    accord.
+    """
     k = num_experts_per_tok
     return {"fast": -(-k // 2), "balanced": -(-3 * k // 4), "full": k}
 
@@ -28,7 +30,9 @@ def active_experts(mode: Mode | str, config: ModelConfig) -> int:
     if moe is None:
         if mode == "full":
             return 1
-        raise InputError(f"mode {mode!r} needs a mixture-of-experts model; this model is dense and answers only mode 'full'")
+        raise InputError(
+            f"mode {mode!r} needs a mixture-of-experts model; this model is dense and answers only mode 'full'"
+        )
     k = moe.num_experts_per_tok
     if isinstance(mode, int) and not isinstance(mode, bool):
         if 1 <= mode <= k:

@@ -1,8 +1,9 @@
 """Attention: paged and causal for the decoder, full within each picture for the vision tower.
 
-The decoder's keys and values live in a paged cache, [blocks, block_size, kv_heads, d], and a sequence's block table says
-where they lie. A step's tokens come as one or two `AttentionGroup`s: sequences that decode (one query each), and sequences that
-prefill (many). Within a group no operation depends on a value on the device, so that a captured graph can replay it.
+The decoder's keys and values live in a paged cache, [blocks, block_size, kv_heads, d], and a sequence's block table
+says where they lie. A step's tokens come as one or two `AttentionGroup`s: sequences that decode (one query each), and
+sequences that prefill (many). Within a group no operation depends on a value on the device, so that a captured graph
+can replay it.
 """
 
 from __future__ import annotations
@@ -78,7 +79,9 @@ class SequenceSpan:
     mask: torch.Tensor | None  # [Q, K] bool; None for a single query, which sees everything
 
 
-def write_kv(key: torch.Tensor, value: torch.Tensor, cache: tuple[torch.Tensor, torch.Tensor], slots: torch.Tensor) -> None:
+def write_kv(
+    key: torch.Tensor, value: torch.Tensor, cache: tuple[torch.Tensor, torch.Tensor], slots: torch.Tensor
+) -> None:
     """Stores each token's key and value, [tokens, kv_heads, d], at its slot (block * block_size + offset)."""
     for new, stored in zip((key, value), cache, strict=True):
         stored.view(-1, *stored.shape[2:]).index_copy_(0, slots, new.to(stored.dtype))
@@ -145,8 +148,8 @@ def segment_attention(
 ) -> torch.Tensor:
     """Full attention within consecutive segments, none across.
 
-    query, key, value: [tokens, heads, d]; segments: (how many, tokens each), in order, covering all tokens, so that equal
-    neighbours (the frames of a video) run as one batch. Returns [tokens, heads, d].
+    query, key, value: [tokens, heads, d]; segments: (how many, tokens each), in order, covering all tokens, so that
+    equal neighbours (the frames of a video) run as one batch. Returns [tokens, heads, d].
     """
     out = torch.empty_like(query)
     first = 0

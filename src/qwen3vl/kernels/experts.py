@@ -1,7 +1,8 @@
 """Mixture of experts: which experts each token uses, and their feed-forward networks.
 
-How many experts a token uses is data (`active`), so that requests in different modes share one batch. A (token, expert) pair
-beyond a token's count is dropped before pairs are grouped by expert: it costs neither weights nor arithmetic.
+How many experts a token uses is data (`active`), so that requests in different modes share one batch. A (token,
+expert) pair beyond a token's count is dropped before pairs are grouped by expert: it costs neither weights nor
+arithmetic.
 """
 
 from __future__ import annotations
@@ -11,10 +12,12 @@ import torch.nn.functional as F
 
 
 def route(router_logits: torch.Tensor, active: torch.Tensor, top_k: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Chooses each token's experts: softmax over all experts in float32, the `active` largest, renormalised to sum to 1.
+    """Chooses each token's experts: softmax over all experts in float32, the `active` largest, renormalised to sum to
+    1.
 
-    router_logits: [tokens, experts]; active: [tokens] integers from 1 to top_k. Returns weights [tokens, top_k] in the
-    logits' type and expert indices [tokens, top_k]; dropped pairs have weight 0 and the index `experts`, which no expert has.
+    router_logits: [tokens, experts]; active: [tokens] integers from 1 to top_k. Returns weights [tokens, top_k] in
+    the logits' type and expert indices [tokens, top_k]; dropped pairs have weight 0 and the index `experts`, which no
+    expert has.
     """
     weights, indices = router_logits.softmax(-1, dtype=torch.float32).topk(top_k, dim=-1)
     dropped = torch.arange(top_k, device=active.device) >= active[:, None]
@@ -26,7 +29,9 @@ def route(router_logits: torch.Tensor, active: torch.Tensor, top_k: int) -> tupl
 def experts_reference(
     x: torch.Tensor, gate_up: torch.Tensor, down: torch.Tensor, weights: torch.Tensor, indices: torch.Tensor
 ) -> torch.Tensor:
-    """Every expert on every token, weighted: the definition, and far too much work. Arguments as in `grouped_experts`."""
+    """Every expert on every token, weighted: the definition, and far too much work. Arguments as in
+    `grouped_experts`.
+    """
     num_experts = gate_up.shape[0]
     dense = x.new_zeros(x.shape[0], num_experts + 1).scatter_add(1, indices, weights)[:, :num_experts]
     hidden = _swiglu(torch.einsum("th,eih->tei", x, gate_up))
@@ -38,8 +43,8 @@ def grouped_experts(
 ) -> torch.Tensor:
     """The weighted sum of each token's experts.
 
-    x: [tokens, hidden]; gate_up: [experts, 2 * inner, hidden], gate first; down: [experts, hidden, inner]; weights, indices:
-    [tokens, k] from `route`. Returns [tokens, hidden].
+    x: [tokens, hidden]; gate_up: [experts, 2 * inner, hidden], gate first; down: [experts, hidden, inner]; weights,
+    indices: [tokens, k] from `route`. Returns [tokens, hidden].
     """
     run = _experts_cpu if x.device.type == "cpu" else _experts_grouped_mm
     return run(x, gate_up, down, weights, indices)
@@ -49,22 +54,21 @@ def _experts_cpu(
     x: torch.Tensor, gate_up: torch.Tensor, down: torch.Tensor, weights: torch.Tensor, indices: torch.Tensor
 ) -> torch.Tensor:
     """Expert by expert over the tokens that chose it; experts that nobody chose are never touched."""
-    num_experts, k = gate_up.shape[0], indices.shape[1]
+    num_experts, (tokens, k) = gate_up.shape[0], indices.shape
     flat = indices.flatten()
     order = flat.argsort(stable=True)
     counts = flat.bincount(minlength=num_experts + 1)[:num_experts].tolist()
-    scale = weights.flatten()
-    out = torch.zeros_like(x)
+    order = order[: sum(counts)]  # without the dropped pairs, which come last
+    rows = order // k
+    parts = []
     first = 0
     for expert, count in enumerate(counts):
-        if count == 0:
-            continue
-        pairs = order[first : first + count]
-        first += count
-        rows = pairs // k
-        y = F.linear(_swiglu(F.linear(x[rows], gate_up[expert])), down[expert])
-        out.index_add_(0, rows, y * scale[pairs, None])
-    return out
+        if count:
+            hidden = _swiglu(F.linear(x[rows[first : first + count]], gate_up[expert]))
+            parts.append(F.linear(hidden, down[expert]))
+            first += count
+    y = x.new_zeros(tokens * k, x.shape[1]).index_copy_(0, order, torch.cat(parts))
+    return (y.view(tokens, k, -1) * weights[..., None]).sum(1)
 
 
 def _experts_grouped_mm(
@@ -76,7 +80,8 @@ def _experts_grouped_mm(
     ends = torch.searchsorted(sorted_experts, torch.arange(num_experts, device=x.device), right=True).int()
     hidden = _swiglu(F.grouped_mm(x[order // k], gate_up.transpose(1, 2), offs=ends))
     y = F.grouped_mm(hidden, down.transpose(1, 2), offs=ends)
-    # Rows past the last group belong to dropped pairs and were never written: whatever lies there must not be multiplied.
+    # Rows past the last group belong to dropped pairs and were never written: whatever lies there must not be
+    # multiplied.
     y = torch.where((sorted_experts < num_experts)[:, None], y, 0)
     y = torch.empty_like(y).index_copy_(0, order, y).view(tokens, k, -1)
     return (y * weights[..., None]).sum(1)

@@ -1,4 +1,6 @@
-"""One step's input: a flat batch of tokens from any number of sequences, with the tensors that say what each token is."""
+"""One step's input: a flat batch of tokens from any number of sequences, with the tensors that say what each token
+is.
+"""
 
 from __future__ import annotations
 

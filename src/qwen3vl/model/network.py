@@ -22,12 +22,18 @@ class Qwen3VL(nn.Module):
         self.config = config
         self.visual = VisionTower(config.vision)
         self.decoder = Decoder(config.text)
-        head = None if config.tie_word_embeddings else nn.Linear(config.text.hidden_size, config.text.vocab_size, bias=False)
+        head = (
+            None
+            if config.tie_word_embeddings
+            else nn.Linear(config.text.hidden_size, config.text.vocab_size, bias=False)
+        )
         self.lm_head = head
 
     @classmethod
     def empty(cls, config: ModelConfig, device: torch.device, dtype: torch.dtype) -> Qwen3VL:
-        """The network with storage but no values, ready for the loader: nothing is initialised only to be overwritten."""
+        """The network with storage but no values, ready for the loader: nothing is initialised only to be
+        overwritten.
+        """
         with torch.device("meta"):
             model = cls(config)
         return model.to(dtype).to_empty(device=device).requires_grad_(False).eval()
@@ -38,7 +44,9 @@ class Qwen3VL(nn.Module):
         return F.linear(self.decoder(batch, cache), weight).float()
 
     def destinations(self) -> dict[str, torch.Tensor]:
-        """For each tensor name of a released checkpoint the view of a parameter that it fills, in the released shape."""
+        """For each tensor name of a released checkpoint the view of a parameter that it fills, in the released
+        shape.
+        """
         named = dict(self._vision_destinations())
         named.update(self._decoder_destinations())
         if self.lm_head is not None:
@@ -47,7 +55,13 @@ class Qwen3VL(nn.Module):
 
     def _vision_destinations(self) -> Iterator[tuple[str, torch.Tensor]]:
         tower, config = self.visual, self.config.vision
-        patch = (config.hidden_size, config.in_channels, config.temporal_patch_size, config.patch_size, config.patch_size)
+        patch = (
+            config.hidden_size,
+            config.in_channels,
+            config.temporal_patch_size,
+            config.patch_size,
+            config.patch_size,
+        )
         yield "model.visual.patch_embed.proj.weight", tower.patch_embed.weight.data.view(patch)
         yield "model.visual.patch_embed.proj.bias", _data(tower.patch_embed.bias)
         yield "model.visual.pos_embed.weight", tower.pos_embed.weight.data

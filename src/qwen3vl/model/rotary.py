@@ -1,7 +1,7 @@
 """Angles of the decoder's interleaved multimodal rotary embedding (MRoPE), with YaRN for longer contexts.
 
-Each of the head_dim / 2 frequencies turns with one of a token's three positions: frequency i with the row when i % 3 == 1, with
-the column when i % 3 == 2 (both only within their section), otherwise with time.
+Each of the head_dim / 2 frequencies turns with one of a token's three positions: frequency i with the row when i % 3
+== 1, with the column when i % 3 == 2 (both only within their section), otherwise with time.
 """
 
 from __future__ import annotations
@@ -51,7 +51,9 @@ def inverse_frequencies(config: RopeConfig, head_dim: int) -> tuple[torch.Tensor
 
 
 def _kept_share(yarn: YarnConfig, theta: float, head_dim: int) -> torch.Tensor:
-    """How much of each frequency stays unscaled, from 1 (fast ones) to 0: equation 23 of https://arxiv.org/abs/2309.00071."""
+    """How much of each frequency stays unscaled, from 1 (fast ones) to 0: equation 23 of
+    https://arxiv.org/abs/2309.00071.
+    """
 
     def index_of(rotations: float) -> float:
         return head_dim * math.log(yarn.original_max_positions / (rotations * 2 * math.pi)) / (2 * math.log(theta))

@@ -1,4 +1,6 @@
-"""The vision tower: patches of pictures to the features that take the place of pad tokens, and their DeepStack companions."""
+"""The vision tower: patches of pictures to the features that take the place of pad tokens, and their DeepStack
+companions.
+"""
 
 from __future__ import annotations
 
@@ -84,8 +86,9 @@ class VisionTower(nn.Module):
     def forward(self, patches: torch.Tensor, grids: list[Grid]) -> torch.Tensor:
         """Encodes pictures that do not see each other.
 
-        patches: [sum of rows * columns, patch_dim] uint8 pixel values in merge-block order; grids: one for each picture.
-        Returns [1 + taps, sum of rows * columns / merge_size^2, hidden of the decoder]: main features, then DeepStack's.
+        patches: [sum of rows * columns, patch_dim] uint8 pixel values in merge-block order; grids: one for each
+        picture. Returns [1 + taps, sum of rows * columns / merge_size^2, hidden of the decoder]: main features, then
+        DeepStack's.
         """
         weight = self.patch_embed.weight
         x = self.patch_embed((patches.float() / 127.5 - 1).to(weight.dtype))
@@ -120,7 +123,7 @@ class VisionTower(nn.Module):
 
 
 def patch_positions(grid: Grid, merge_size: int, device: torch.device) -> torch.Tensor:
-    """Row and column of each patch in merge-block order: block by block, and row by row within a block. [rows * columns, 2]."""
+    """Row and column of each patch, [rows * columns, 2], in merge-block order: block by block, within a block row by row."""
     rows, columns = (torch.arange(n, device=device).view(-1, merge_size) for n in grid)
     row = rows[:, None, :, None].expand(-1, len(columns), -1, merge_size)
     column = columns[None, :, None, :].expand(len(rows), -1, merge_size, -1)
@@ -128,7 +131,9 @@ def patch_positions(grid: Grid, merge_size: int, device: torch.device) -> torch.
 
 
 def _rotary_angles(positions: torch.Tensor, head_dim: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Cosines and sines, [N, 1, head_dim / 2]: the first half of the frequencies turns with the row, the rest with the column."""
+    """Cosines and sines, [N, 1, head_dim / 2]: the first half of the frequencies turns with the row, the rest with
+    the column.
+    """
     quarter = torch.arange(0, head_dim // 2, 2, dtype=torch.float32, device=positions.device) / (head_dim // 2)
     frequencies = 1.0 / _ROPE_THETA**quarter
     angles = (positions[..., None].float() * frequencies).flatten(1)[:, None]

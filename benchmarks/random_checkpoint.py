@@ -1,0 +1,139 @@
+"""Writes a model folder of a catalogue shape with random weights: everything but the training is real.
+
+    python benchmarks/random_checkpoint.py 4b /tmp/random-4b
+
+Names, shapes, layout, types and sharding are the released ones, so the folder goes through the same loader. The
+tokenizer knows 256 bytes and the special tokens at their released ids; all ids between decode to themselves in angle
+brackets.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+from collections.abc import Iterator
+from math import prod
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+
+from qwen3vl.checkpoints.catalogue import ReleasedModel, lookup
+from qwen3vl.checkpoints.tensors import Shape, released_shapes
+
+SHARD_BYTES = 4 * 2**30
+SPECIAL_IDS = {
+    name: 151643 + offset
+    for offset, name in enumerate(
+        f"<|{name}|>"
+        for name in [
+            "endoftext",
+            "im_start",
+            "im_end",
+            "object_ref_start",
+            "object_ref_end",
+            "box_start",
+            "box_end",
+            "quad_start",
+            "quad_end",
+            "vision_start",
+            "vision_end",
+            "vision_pad",
+            "image_pad",
+            "video_pad",
+        ]
+    )
+}
+_TINY = Path(__file__).parents[1] / "models" / "dense"
+_PICTURE = {
+    "patch_size": 16,
+    "temporal_patch_size": 2,
+    "merge_size": 2,
+    "image_mean": [0.5] * 3,
+    "image_std": [0.5] * 3,
+}
+
+
+def released(name: str) -> ReleasedModel:
+    model = lookup(name)
+    if not isinstance(model, ReleasedModel):
+        raise SystemExit(f"{name} ships with its weights; name one of the released models")
+    return model
+
+
+def write_side_files(model: ReleasedModel, folder: Path) -> None:
+    """All that a folder needs besides weights."""
+    folder.mkdir(parents=True, exist_ok=True)
+    _write(folder / "config.json", dict(model.raw_config))
+    size = {"shortest_edge": 65536, "longest_edge": 16777216}
+    _write(folder / "preprocessor_config.json", {**_PICTURE, "size": size})
+    size = {"shortest_edge": 4096, "longest_edge": 25165824}
+    _write(folder / "video_preprocessor_config.json", {**_PICTURE, "size": size, "fps": 2})
+    eos = [SPECIAL_IDS["<|im_end|>"], SPECIAL_IDS["<|endoftext|>"]]
+    _write(folder / "generation_config.json", {"do_sample": False, "eos_token_id": eos})
+    shutil.copyfile(_TINY / "chat_template.jinja", folder / "chat_template.jinja")
+    tokenizer = json.loads((_TINY / "tokenizer.json").read_text(encoding="utf-8"))
+    alphabet = sorted(token for token in tokenizer["model"]["vocab"] if len(token) == 1)
+    assert len(alphabet) == 256
+    vocabulary = {token: number for number, token in enumerate(alphabet)}
+    vocabulary |= {f"<{number}>": number for number in range(256, min(SPECIAL_IDS.values()))}
+    tokenizer["model"]["vocab"] = vocabulary | SPECIAL_IDS
+    plain = tokenizer["added_tokens"][0]
+    tokenizer["added_tokens"] = [plain | {"id": id_, "content": name} for name, id_ in SPECIAL_IDS.items()]
+    _write(folder / "tokenizer.json", tokenizer)
+
+
+def write_weights(model: ReleasedModel, folder: Path, device: str) -> None:
+    """Weights normal with deviation 0.02, norms one, biases zero; shard by shard, so that memory holds one shard."""
+    shards = list(_shards(released_shapes(model.config)))
+    weight_map = {}
+    for number, names in enumerate(shards, 1):
+        file = f"model-{number:05d}-of-{len(shards):05d}.safetensors"
+        save_file(
+            {name: _values(name, shape, device) for name, shape in names.items()}, folder / file, {"format": "pt"}
+        )
+        weight_map |= dict.fromkeys(names, file)
+    _write(folder / "model.safetensors.index.json", {"metadata": {}, "weight_map": weight_map})
+
+
+def _shards(shapes: dict[str, Shape]) -> Iterator[dict[str, Shape]]:
+    shard: dict[str, Shape] = {}
+    filled = 0
+    for name, shape in shapes.items():
+        if shard and filled + 2 * prod(shape) > SHARD_BYTES:
+            yield shard
+            shard, filled = {}, 0
+        shard[name] = shape
+        filled += 2 * prod(shape)
+    yield shard
+
+
+def _values(name: str, shape: Shape, device: str) -> torch.Tensor:
+    values = torch.empty(shape, dtype=torch.bfloat16, device=device)
+    if name.endswith("bias"):
+        values.zero_()
+    elif "norm" in name:
+        values.fill_(1.0)
+    else:
+        values.normal_(0.0, 0.02)
+    return values.cpu()
+
+
+def _write(path: Path, content: dict[str, object]) -> None:
+    path.write_text(json.dumps(content, ensure_ascii=False), encoding="utf-8")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("model", help="a catalogue name")
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--device", default="cpu", help="where the random numbers are drawn")
+    arguments = parser.parse_args()
+    model = released(arguments.model)
+    write_side_files(model, arguments.folder)
+    write_weights(model, arguments.folder, arguments.device)
+
+
+if __name__ == "__main__":
+    main()
