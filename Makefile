@@ -1,0 +1,55 @@
+# make serve   the model, its web page and its API at http://127.0.0.1:7860
+# make test    every check: format, lint, types, tests
+#
+# Both set up what they need in .venv, once. ARGS is handed on: make serve ARGS="tiny-dense --port 8000".
+
+PYTHON ?= $(shell for python in python3.12 python3.11 python3; do \
+	$$python -c 'import sys; sys.exit(sys.version_info[:2] not in ((3, 11), (3, 12)))' 2>/dev/null && echo $$python && break; done)
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+ARGS ?=
+
+.PHONY: serve test lint format clean
+
+serve: $(VENV)/run.stamp
+	$(BIN)/qwen3vl serve $(ARGS)
+
+# pytest comes last, so that its summary is the last line.
+test: $(VENV)/dev.stamp $(VENV)/chromium.stamp lint
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: $(VENV)/dev.stamp
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+format: $(VENV)/dev.stamp
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+clean:
+	rm -rf $(VENV) out
+
+# torch before all else: the rest must take the build that is there and not fetch another.
+$(VENV)/torch.stamp: constraints.txt
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or 3.12 is needed; name one with PYTHON=..." >&2; exit 1; }
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || \
+		{ $(PYTHON) -m venv --clear --without-pip $(VENV) && $(PYTHON) -m pip --python $(BIN)/python install pip; }
+	$(PIP) install "$$(grep '^torch==' constraints.txt)"
+	@touch $@
+
+$(VENV)/run.stamp: $(VENV)/torch.stamp pyproject.toml
+	$(PIP) install -c constraints.txt -e .
+	@touch $@
+
+$(VENV)/dev.stamp: $(VENV)/torch.stamp pyproject.toml
+	$(PIP) install -c constraints.txt -e '.[dev]'
+	@touch $@ $(VENV)/run.stamp
+
+# The browser of the web page's tests.
+$(VENV)/chromium.stamp: $(VENV)/torch.stamp
+	@command -v chromium || command -v chromium-browser || { \
+		sudo=$$(test "$$(id -u)" = 0 || echo sudo); \
+		$$sudo apt-get update && $$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends chromium; }
+	@touch $@
