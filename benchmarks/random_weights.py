@@ -86,6 +86,7 @@ def random_engine(name: str, arguments: Arguments) -> Engine:
         step_tokens=STEP_TOKENS,
         max_running=max(arguments.batch),
         max_context=MAX_CONTEXT,
+        max_pixels=2**20,
     )
     return Engine(parts, name)
 

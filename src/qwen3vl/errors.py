@@ -33,5 +33,13 @@ class InsufficientMemoryError(Qwen3VLError):
     """The memory budget, or the machine, is too small for what was asked."""
 
 
+class ModelOutputError(Qwen3VLError):
+    """The model computed something that is not a number, so there is no next token."""
+
+
 class EngineClosedError(Qwen3VLError):
     """The engine was closed, or its worker died, before the request finished."""
+
+
+class FontError(Qwen3VLError):
+    """A font that drawing needs is not on this machine."""

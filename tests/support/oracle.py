@@ -39,6 +39,27 @@ class Oracle:
     def greedy(self, prompt: Prompt, new_tokens: int, clips: tuple[int, ...] = ()) -> Greedy:
         """`clips`: for each video of the prompt, how many of its visuals belong to it."""
         ids = torch.tensor([prompt.token_ids], device=self.device)
+        out = self.model.generate(
+            **self._inputs(ids, prompt, clips),
+            max_new_tokens=new_tokens,
+            do_sample=False,
+            repetition_penalty=1.0,
+            pad_token_id=0,
+            return_dict_in_generate=True,
+            output_logits=True,
+        )
+        logits = torch.cat(out.logits).float().cpu()
+        return Greedy(out.sequences[0, ids.shape[1] :].tolist(), logits)
+
+    @torch.no_grad()
+    def forced(self, prompt: Prompt, answer: list[int], clips: tuple[int, ...] = ()) -> torch.Tensor:
+        """The logits from which each token of a given answer would be chosen, [len(answer), vocabulary]."""
+        ids = torch.tensor([prompt.token_ids + answer], device=self.device)
+        out = self.model(**self._inputs(ids, prompt, clips))
+        logits: torch.Tensor = out.logits[0, len(prompt) - 1 : -1].float().cpu()
+        return logits
+
+    def _inputs(self, ids: torch.Tensor, prompt: Prompt, clips: tuple[int, ...]) -> dict[str, torch.Tensor]:
         types = (ids == self.image_id).int() + 2 * (ids == self.video_id).int()
         images = [v for v in prompt.visuals if prompt.token_ids[v.start] == self.image_id]
         frames = [v for v in prompt.visuals if prompt.token_ids[v.start] == self.video_id]
@@ -54,17 +75,9 @@ class Oracle:
                 [[count, v.grid_h, v.grid_w] for count, v in zip(clips, firsts, strict=True)]
             )
         self.model.model.rope_deltas = None  # it would remember the last prompt's
-        out = self.model.generate(
-            input_ids=ids,
-            attention_mask=torch.ones_like(ids),
-            mm_token_type_ids=types,
-            max_new_tokens=new_tokens,
-            do_sample=False,
-            repetition_penalty=1.0,
-            pad_token_id=0,
-            return_dict_in_generate=True,
-            output_logits=True,
+        return {
+            "input_ids": ids,
+            "attention_mask": torch.ones_like(ids),
+            "mm_token_type_ids": types,
             **{name: tensor.to(self.device) for name, tensor in inputs.items()},
-        )
-        logits = torch.cat(out.logits).float().cpu()
-        return Greedy(out.sequences[0, ids.shape[1] :].tolist(), logits)
+        }

@@ -24,6 +24,7 @@ from qwen3vl.errors import InputError
 from qwen3vl.model.network import Qwen3VL
 from qwen3vl.prompt.builder import PromptBuilder
 
+_LEAST_MAX_PIXELS = 2**20  # a request may ask for so many, even where the checkpoint's own bound is lower
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
@@ -46,6 +47,7 @@ class EngineParts:
     defaults: GenerationDefaults
     plan: MemoryPlan
     max_context: int  # tokens of prompt and answer together
+    max_pixels: int  # of one picture after resizing, for which memory was planned
 
 
 def build_engine(
@@ -70,8 +72,10 @@ def build_engine(
             f"max_context must be from 1 to {model_config.text.max_positions} for this model, got {max_context}"
         )
     weight_type = resolve_dtype(dtype, model_config, target)
+    defaults = GenerationDefaults.from_folder(folder)
     builder = PromptBuilder.from_folder(folder, model_config)
     parameters = sum(prod(shape) for shape in released_shapes(model_config).values())
+    max_pixels = max(builder.patches.picture_bounds.max_pixels, _LEAST_MAX_PIXELS)
     step_tokens = config.step_tokens or (4096 if target.type == "cuda" else 512)
     plan = plan_memory(
         model_config,
@@ -82,7 +86,7 @@ def build_engine(
         feature_bytes=config.feature_bytes,
         step_tokens=step_tokens,
         max_running=config.max_running,
-        max_patches=builder.patches.picture_bounds.max_pixels // model_config.vision.patch_size**2,
+        max_patches=max_pixels // model_config.vision.patch_size**2,
         block_size=config.block_size,
         num_blocks=config.num_blocks,
         max_context=max_context,
@@ -92,12 +96,13 @@ def build_engine(
     return assemble_engine(
         network,
         builder,
-        GenerationDefaults.from_folder(folder),
+        defaults,
         plan,
         block_size=config.block_size,
         step_tokens=step_tokens,
         max_running=config.max_running,
         max_context=max_context or model_config.text.max_positions,
+        max_pixels=max_pixels,
     )
 
 
@@ -111,9 +116,16 @@ def assemble_engine(
     step_tokens: int,
     max_running: int,
     max_context: int,
+    max_pixels: int,
 ) -> EngineParts:
     """Puts a network that has its weights together with a cache as planned."""
-    runner = Runner(network, num_blocks=plan.num_blocks, block_size=block_size, features=FeatureCache(plan.features))
+    runner = Runner(
+        network,
+        num_blocks=plan.num_blocks,
+        block_size=block_size,
+        max_patches=max_pixels // network.config.vision.patch_size**2,
+        features=FeatureCache(plan.features),
+    )
     pool = BlockPool(plan.num_blocks)
     scheduler = Scheduler(pool, block_size, step_tokens=step_tokens, max_running=max_running)
     return EngineParts(
@@ -123,6 +135,7 @@ def assemble_engine(
         defaults=defaults,
         plan=plan,
         max_context=min(max_context, plan.num_blocks * block_size),
+        max_pixels=max_pixels,
     )
 
 

@@ -4,6 +4,7 @@ thread only.
 
 from __future__ import annotations
 
+import logging
 import time
 
 import torch
@@ -11,9 +12,12 @@ import torch
 from qwen3vl.engine.outputs import Delta, FinishReason, TokenLogprob, Usage
 from qwen3vl.engine.runner import Runner
 from qwen3vl.engine.sampler import SampledToken, sample
-from qwen3vl.engine.scheduler import Scheduler
+from qwen3vl.engine.scheduler import Chunk, Scheduler
 from qwen3vl.engine.sequence import Request, Sequence
+from qwen3vl.errors import InsufficientMemoryError, ModelOutputError, Qwen3VLError
 from qwen3vl.prompt.tokenizer import Tokenizer
+
+logger = logging.getLogger(__name__)
 
 
 class EngineCore:
@@ -52,15 +56,33 @@ class EngineCore:
         now = time.perf_counter()
         for chunk in chunks:
             self._note_admission(chunk.sequence, chunk.start, now)
-        logits = self.runner.run(chunks)
-        sampling = [chunk.sequence for chunk in chunks if chunk.samples]
+        rows = [chunk.rows for chunk in chunks]
+        try:
+            logits = self.runner.run(chunks)
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise
+            self.runner.free_unused()
+            for chunk in chunks:
+                self._fail(chunk.sequence.request, InsufficientMemoryError(f"memory ran out on this request: {error}"))
+            return
         for chunk in chunks:
             self.scheduler.commit(chunk)
+        if any(chunk.sequence.scores is not None for chunk in chunks):
+            logits = self._take_scores(chunks, rows, logits)
+        sampling = [
+            chunk.sequence
+            for chunk, wanted in zip(chunks, rows, strict=True)
+            if wanted and chunk.sequence.scores is None
+        ]
         if sampling:
             counts = [sequence.request.options.logprobs for sequence in sampling]
             tokens = sample(logits, [sequence.sampling for sequence in sampling], counts)
             for sequence, token in zip(sampling, tokens, strict=True):
-                self._deliver(sequence, token)
+                if token is None:
+                    self._fail(sequence.request, ModelOutputError("the model's output is not a number"))
+                elif not sequence.finished:  # its request may have failed a moment ago, with another of its answers
+                    self._deliver(sequence, token)
         self.num_steps += 1
 
     def _note_admission(self, sequence: Sequence, cached: int, now: float) -> None:
@@ -70,6 +92,29 @@ class EngineCore:
             request.cached_tokens = cached
             self.prompt_tokens += len(request.prompt)
             self.cached_tokens += cached
+
+    def _take_scores(self, chunks: list[Chunk], rows: list[range], logits: torch.Tensor) -> torch.Tensor:
+        """Notes what the logits say of answers that are given. Returns the rows that are left, for sampling."""
+        left = [logits[:0]]
+        for chunk, wanted, part in zip(chunks, rows, torch.split(logits, [len(each) for each in rows]), strict=True):
+            sequence = chunk.sequence
+            if sequence.scores is None:
+                left.append(part)
+            elif wanted:
+                targets = torch.tensor(sequence.token_ids[wanted.start + 1 : wanted.stop + 1], device=part.device)
+                sequence.scores += part.log_softmax(-1).gather(-1, targets[:, None])[:, 0].tolist()
+                if len(sequence.scores) == sequence.num_generated:
+                    self._finish_scoring(sequence, sequence.scores)
+        return torch.cat(left)
+
+    def _finish_scoring(self, sequence: Sequence, scores: list[float]) -> None:
+        request = sequence.request
+        request.first_token = time.perf_counter()
+        self._end(sequence)
+        del self.requests[request.id]
+        answer = sequence.token_ids[sequence.num_prompt :]
+        logprobs = [self._logprob(SampledToken(*pair)) for pair in zip(answer, scores, strict=True)]
+        self._emit(request, Delta("", answer, logprobs=logprobs, finish_reason="stop", usage=_usage(request)))
 
     def _deliver(self, sequence: Sequence, token: SampledToken) -> None:
         """Appends the token, sends what can be read of it, and ends the sequence where it ends."""
@@ -105,7 +150,25 @@ class EngineCore:
                 del self.requests[request.id]
                 usage = _usage(request)
         logprobs = None if token.logprob is None else [self._logprob(token)]
-        request.sink(Delta(text, [token.token_id], sequence.index, logprobs, finish, usage))
+        self._emit(request, Delta(text, [token.token_id], sequence.index, logprobs, finish, usage))
+
+    def fail_all(self, error: Qwen3VLError) -> None:
+        """Ends every request with `error`."""
+        for request in list(self.requests.values()):
+            self._fail(request, error)
+
+    def _fail(self, request: Request, error: Qwen3VLError) -> None:
+        if request.id in self.requests:
+            self.cancel(request.id)
+            self._emit(request, error)
+
+    def _emit(self, request: Request, item: Delta | Qwen3VLError) -> None:
+        """Hands an item to whoever asked. If their sink fails, theirs is the only request that ends."""
+        try:
+            request.sink(item)
+        except Exception:
+            logger.exception("the receiver of request %d failed; the request is dropped", request.id)
+            self.cancel(request.id)
 
     def _end(self, sequence: Sequence) -> None:
         sequence.finished = True
@@ -129,6 +192,13 @@ class EngineCore:
         assert known <= {id(sequence) for sequence in alive}, "a sequence is scheduled for no request"
         started = [s for s in alive if s.index == 0 or s.request.first_token is not None]
         assert known == {id(sequence) for sequence in started}, "a sequence was lost"
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Torch raises its own type on a GPU, and a plain RuntimeError where the CPU's allocator gives up."""
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    return isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
 
 
 def _usage(request: Request) -> Usage:

@@ -8,6 +8,7 @@ itself belongs to one thread (`EngineWorker`), and requests of all callers share
 from __future__ import annotations
 
 import asyncio
+import weakref
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -20,13 +21,13 @@ from qwen3vl.checkpoints.generation import GenerationDefaults
 from qwen3vl.engine import sequence as sequences
 from qwen3vl.engine.build import EngineConfig, EngineParts, build_engine
 from qwen3vl.engine.options import GenerationOptions
-from qwen3vl.engine.outputs import Delta, Result
+from qwen3vl.engine.outputs import Delta, Result, TokenLogprob
 from qwen3vl.engine.sampler import SamplingParams, SamplingState
 from qwen3vl.engine.streams import AsyncStream, Collector, Item, Stream, collect
 from qwen3vl.engine.text import OutputText
 from qwen3vl.engine.worker import EngineWorker
-from qwen3vl.errors import ContextLengthError
-from qwen3vl.experts.modes import active_experts
+from qwen3vl.errors import ContextLengthError, EngineClosedError, InputError
+from qwen3vl.experts.modes import Mode, active_experts
 from qwen3vl.prompt.builder import PromptBuilder
 from qwen3vl.prompt.types import Prompt
 
@@ -38,11 +39,12 @@ _PREPARING_THREADS = 2
 class EngineInfo:
     """What was loaded, and where."""
 
-    name: str
+    name: str  # a folder's last part, or what the model was asked for as
     is_moe: bool
     num_experts: int  # 0 for a dense model
     num_experts_per_tok: int  # 1 for a dense model
     max_context: int  # tokens of prompt and answer together
+    max_pixels: int  # that a request may ask for, of one picture after resizing
     device: str
     dtype: str
     parameters: int
@@ -68,6 +70,11 @@ class EngineStats:
     feature_misses: int
 
 
+def _shut_down(worker: EngineWorker, pool: ThreadPoolExecutor) -> None:
+    worker.close()
+    pool.shutdown(wait=False)
+
+
 class Engine:
     """A loaded model. Safe to use from many threads and from an event loop; `close` ends it."""
 
@@ -76,6 +83,8 @@ class Engine:
         self._core, self._config, self._defaults = parts.core, parts.config, parts.defaults
         self._worker = EngineWorker(parts.core)
         self._pool = ThreadPoolExecutor(_PREPARING_THREADS, thread_name_prefix="qwen3vl-prepare")
+        # Also when the last reference goes, or the interpreter, so that no thread is left computing.
+        self._close = weakref.finalize(self, _shut_down, self._worker, self._pool)
         moe, runner = parts.config.text.moe, parts.core.runner
         self.info = EngineInfo(
             name=name,
@@ -83,6 +92,7 @@ class Engine:
             num_experts=moe.num_experts if moe else 0,
             num_experts_per_tok=moe.num_experts_per_tok if moe else 1,
             max_context=parts.max_context,
+            max_pixels=parts.max_pixels,
             device=str(runner.device),
             dtype=str(runner.dtype).removeprefix("torch."),
             parameters=sum(parameter.numel() for parameter in runner.model.parameters()),
@@ -122,7 +132,7 @@ class Engine:
             config=config or EngineConfig(),
             progress=progress,
         )
-        return cls(parts, name=str(model))
+        return cls(parts, name=Path(model).resolve().name if Path(model).is_dir() else str(model))
 
     def generate(
         self, messages: Messages, *, tools: list[dict[str, Any]] | None = None, allow_files: bool = True, **options: Any
@@ -165,10 +175,11 @@ class Engine:
         checked = GenerationOptions.from_mapping(options)
 
         async def prepare() -> Callable[[Callable[[Item], None]], Callable[[], None]]:
-            loop = asyncio.get_running_loop()
-            prompt = await loop.run_in_executor(
-                self._pool, lambda: self.prepare(messages, checked, tools=tools, allow_files=allow_files)
-            )
+            try:
+                work = self._pool.submit(self.prepare, messages, checked, tools=tools, allow_files=allow_files)
+            except RuntimeError as error:  # the pool takes no more
+                raise EngineClosedError("the engine is closed") from error
+            prompt = await asyncio.wrap_future(work)
             return lambda sink: self.submit(prompt, checked, sink)
 
         return AsyncStream(prepare)
@@ -182,6 +193,25 @@ class Engine:
             collector.add(delta)
         return collector.result()
 
+    def score(
+        self,
+        messages: Messages,
+        answer: str,
+        *,
+        mode: Mode = "full",
+        tools: list[dict[str, Any]] | None = None,
+        allow_files: bool = True,
+        min_pixels: int | None = None,
+        max_pixels: int | None = None,
+        fps: float | None = None,
+    ) -> list[TokenLogprob]:
+        """How likely the model finds `answer`: the log-probability of each of its tokens, then of the token that ends
+        the turn, each given those before it. Nothing is generated. Raises `InputError` for what cannot be served."""
+        options = GenerationOptions(mode=mode, min_pixels=min_pixels, max_pixels=max_pixels, fps=fps)
+        prompt = self.prepare(messages, options, tools=tools, allow_files=allow_files)
+        with self.stream_score(prompt, answer, mode) as deltas:
+            return next(deltas).logprobs or []
+
     def prepare(
         self,
         messages: Messages,
@@ -191,6 +221,10 @@ class Engine:
         allow_files: bool = True,
     ) -> Prompt:
         """Messages to tokens, positions and patches, in the caller's thread. Raises `InputError`."""
+        active_experts(options.mode, self._config)  # refused before a picture is decoded for nothing
+        for name in ("min_pixels", "max_pixels"):
+            if (getattr(options, name) or 0) > self.info.max_pixels:
+                raise InputError(f"{name} may be {self.info.max_pixels} at most here, got {getattr(options, name)}")
         return self.prompt_builder.build(
             messages,
             tools=tools,
@@ -204,12 +238,38 @@ class Engine:
         """Streams the answer to a prompt that is already prepared."""
         return Stream(lambda sink: self.submit(prompt, options, sink))
 
+    def stream_score(self, prompt: Prompt, answer: str, mode: Mode = "full") -> Stream:
+        """Scores an answer to a prompt that is already prepared: a stream of one delta, with the `logprobs`."""
+        return Stream(lambda sink: self.submit_score(prompt, answer, mode, sink))
+
     def submit(
         self, prompt: Prompt, options: GenerationOptions, sink: Callable[[Delta | BaseException], None]
     ) -> Callable[[], None]:
         """Hands a prompt to the engine's thread, which calls `sink` for every delta. Returns a function that
         cancels.
         """
+        request = self._request(prompt, options, sink)
+        self._worker.submit(request)
+        return lambda: self._worker.cancel(request.id)
+
+    def submit_score(
+        self, prompt: Prompt, answer: str, mode: Mode, sink: Callable[[Delta | BaseException], None]
+    ) -> Callable[[], None]:
+        """Like `submit`, for an answer that is given: `sink` is called once, with its tokens' log-probabilities."""
+        tokenizer = self.prompt_builder.tokenizer
+        if token := tokenizer.find_control_token(answer):
+            raise InputError(f"the answer holds the control token {token}, which text may not contain")
+        answer_ids = [*tokenizer.encode(answer), self._defaults.eos_token_ids[0]]
+        request = self._request(prompt, GenerationOptions(max_tokens=len(answer_ids), mode=mode), sink)
+        request.sequences[0].token_ids += answer_ids
+        request.sequences[0].scores = []
+        self._worker.submit(request)
+        return lambda: self._worker.cancel(request.id)
+
+    def _request(
+        self, prompt: Prompt, options: GenerationOptions, sink: Callable[[Delta | BaseException], None]
+    ) -> sequences.Request:
+        """A request with its sequences, if the model can honour the mode and the context is long enough."""
         experts = active_experts(options.mode, self._config)
         room = self.info.max_context - len(prompt)
         if room < (options.max_tokens or 1):
@@ -231,8 +291,7 @@ class Engine:
                     token_ids=list(prompt.token_ids),
                 )
             )
-        self._worker.submit(request)
-        return lambda: self._worker.cancel(request.id)
+        return request
 
     @property
     def healthy(self) -> bool:
@@ -263,8 +322,7 @@ class Engine:
 
     def close(self) -> None:
         """Ends the engine and frees the model. Unfinished requests get an `EngineClosedError`. May be called twice."""
-        self._worker.close()
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        self._close()
 
     def __enter__(self) -> Engine:
         return self

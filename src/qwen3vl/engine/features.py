@@ -35,5 +35,9 @@ class FeatureCache:
             _, dropped = self._features.popitem(last=False)
             self.num_bytes -= dropped.nbytes
 
+    def clear(self) -> None:
+        self._features.clear()
+        self.num_bytes = 0
+
     def check(self) -> None:
         assert self.num_bytes == sum(features.nbytes for features in self._features.values())

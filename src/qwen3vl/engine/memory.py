@@ -13,6 +13,7 @@ import torch
 
 from qwen3vl.checkpoints.config import ModelConfig
 from qwen3vl.errors import InputError, InsufficientMemoryError
+from qwen3vl.kernels.attention import PADDED_BYTES, padded_bytes
 
 GIB = 2**30
 _CPU_CACHE_TOKENS = 65_536  # unless a budget is given
@@ -80,7 +81,9 @@ def plan_memory(
     budget = memory if memory is not None else int(free * (0.9 if device.type == "cuda" else 0.5))
     text = config.text
     block_bytes = block_size * text.num_layers * 2 * text.num_kv_heads * text.head_dim * dtype.itemsize
-    activations = _activation_bytes(config, dtype, step_tokens, max_running, max_patches)
+    activations = _activation_bytes(
+        config, device, dtype, step_tokens, max_running, max_patches, max_context or text.max_positions
+    )
     fixed = weight_bytes + activations + feature_bytes
     least = -(-(max_context or min(1024, text.max_positions)) // block_size)
     most = max_running * -(-(max_context or text.max_positions) // block_size)
@@ -101,15 +104,24 @@ def plan_memory(
 
 
 def _activation_bytes(
-    config: ModelConfig, dtype: torch.dtype, step_tokens: int, max_running: int, max_patches: int
+    config: ModelConfig,
+    device: torch.device,
+    dtype: torch.dtype,
+    step_tokens: int,
+    max_running: int,
+    max_patches: int,
+    max_context: int,
 ) -> int:
-    """A bound on what one step holds besides weights and cache: the widest moment of the decoder or of the vision
-    tower.
+    """What one step holds besides weights and cache, estimated at the widest moments of decoder, vision tower,
+    attention and output head.
     """
     text, vision = config.text, config.vision
     experts = text.moe.num_experts_per_tok * text.moe.intermediate_size if text.moe else 0
     attention = (text.num_heads + 2 * text.num_kv_heads) * text.head_dim
     decoder = step_tokens * (6 * text.hidden_size + 3 * max(text.intermediate_size, experts) + 3 * attention)
     tower = max_patches * (6 * vision.hidden_size + 2 * max(vision.intermediate_size, 3 * vision.hidden_size))
+    # The padded groups of a GPU, or one sequence that fills the context; on a CPU one sequence at a time in any case.
+    padded = padded_bytes(1, step_tokens, max_context, text.num_kv_heads, text.head_dim, dtype.itemsize)
+    padded = max(padded, PADDED_BYTES if device.type == "cuda" else 0)
     logits = max_running * text.vocab_size * 3 * torch.float32.itemsize
-    return max(decoder, tower) * dtype.itemsize + logits
+    return max(decoder, tower) * dtype.itemsize + padded + logits

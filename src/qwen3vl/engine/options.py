@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
@@ -11,6 +10,8 @@ from qwen3vl.errors import InputError
 from qwen3vl.experts.modes import Mode
 
 MAX_TOP_LOGPROBS = 20
+_MAX_STOPS = 16
+_LARGEST = float("inf")  # comparing with it, unlike converting, works for integers of any size
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ class GenerationOptions:
     fps: float | None = None
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "stop", (self.stop,) if isinstance(self.stop, str) else tuple(self.stop or ()))
+        object.__setattr__(self, "stop", _strings("stop", self.stop))
         _integer("max_tokens", self.max_tokens, 1, None)
         _number("temperature", self.temperature, 0.0, 2.0)
         _integer("top_k", self.top_k, 0, None)
@@ -49,15 +50,15 @@ class GenerationOptions:
         _number("min_p", self.min_p, 0.0, 1.0)
         _number("presence_penalty", self.presence_penalty, -2.0, 2.0)
         _number("frequency_penalty", self.frequency_penalty, -2.0, 2.0)
-        _number("repetition_penalty", self.repetition_penalty, 0.0, None, low_open=True)
+        _number("repetition_penalty", self.repetition_penalty, 0.01, 100.0)
         _integer("seed", self.seed, -(2**63), 2**63 - 1)
         _integer("logprobs", self.logprobs, 0, MAX_TOP_LOGPROBS)
         _integer("n", self.n, 1, 16)
         _integer("min_pixels", self.min_pixels, 1, None)
         _integer("max_pixels", self.max_pixels, 1, None)
         _number("fps", self.fps, 0.0, 240.0, low_open=True)
-        if len(self.stop) > 16 or any(not isinstance(s, str) or not s for s in self.stop):
-            raise InputError("stop takes up to 16 non-empty strings")
+        if isinstance(self.mode, bool) or not isinstance(self.mode, str | int):
+            raise InputError(f"mode must be a name or a number of experts, got {self.mode!r}")
 
     @classmethod
     def from_mapping(cls, options: Mapping[str, Any]) -> GenerationOptions:
@@ -76,10 +77,19 @@ def _integer(name: str, value: object, low: int, high: int | None) -> None:
         raise InputError(f"{name} must be a whole number {allowed}, got {value!r}")
 
 
+def _strings(name: str, value: object) -> tuple[str, ...]:
+    items = (value,) if isinstance(value, str) else tuple(value) if isinstance(value, list | tuple) else None
+    if value is None:
+        return ()
+    if items is None or len(items) > _MAX_STOPS or not all(isinstance(item, str) and item for item in items):
+        raise InputError(f"{name} takes up to {_MAX_STOPS} non-empty strings, got {value!r}")
+    return items
+
+
 def _number(name: str, value: object, low: float, high: float | None, *, low_open: bool = False) -> None:
     if value is None:
         return
-    bad = isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value)
+    bad = isinstance(value, bool) or not isinstance(value, int | float) or not -_LARGEST < value < _LARGEST
     if bad or value < low or (low_open and value == low) or (high is not None and value > high):  # type: ignore[operator]
         allowed = f"{'above' if low_open else 'at least'} {low:g}" + ("" if high is None else f" and at most {high:g}")
         raise InputError(f"{name} must be a number {allowed}, got {value!r}")

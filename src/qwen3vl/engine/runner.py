@@ -4,6 +4,7 @@ tensors.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from math import prod
 
 import numpy as np
@@ -11,15 +12,18 @@ import torch
 
 from qwen3vl.engine.features import FeatureCache
 from qwen3vl.engine.scheduler import Chunk
-from qwen3vl.kernels.attention import AttentionGroup
+from qwen3vl.kernels.attention import PADDED_BYTES, AttentionGroup, padded_bytes
 from qwen3vl.model.batch import Batch, LayerCache, VisualInputs
 from qwen3vl.model.network import Qwen3VL
 from qwen3vl.prompt.types import Visual
 
 
 class Runner:
-    def __init__(self, model: Qwen3VL, *, num_blocks: int, block_size: int, features: FeatureCache) -> None:
+    def __init__(
+        self, model: Qwen3VL, *, num_blocks: int, block_size: int, max_patches: int, features: FeatureCache
+    ) -> None:
         self.model = model
+        self.max_patches = max_patches  # in one call of the vision tower, unless one picture alone has more
         self.block_size = block_size
         self.features = features
         weight = model.decoder.embed_tokens.weight
@@ -32,7 +36,7 @@ class Runner:
         ]
 
     def run(self, chunks: list[Chunk]) -> torch.Tensor:
-        """Computes the chunks (those of one token first). Returns float32 logits, a row for each chunk that samples."""
+        """Computes the chunks (those of one token first). Returns float32 logits of their `rows`, in order."""
         logits: torch.Tensor = self.model(self._batch(chunks), self.cache)
         return logits
 
@@ -43,14 +47,13 @@ class Runner:
         logit_rows: list[int] = []
         for chunk in chunks:
             sequence = chunk.sequence
+            logit_rows += [len(token_ids) + row - chunk.start for row in chunk.rows]
             token_ids += sequence.token_ids[chunk.start : chunk.end]
             slots += [
                 sequence.blocks[i // self.block_size] * self.block_size + i % self.block_size
                 for i in range(chunk.start, chunk.end)
             ]
             active += [sequence.request.active_experts] * chunk.length
-            if chunk.samples:
-                logit_rows.append(len(token_ids) - 1)
         positions = torch.cat([chunk.sequence.positions(chunk.start, chunk.end) for chunk in chunks], dim=1)
         return Batch(
             token_ids=self._to_device(token_ids),
@@ -63,15 +66,26 @@ class Runner:
         )
 
     def _groups(self, chunks: list[Chunk]) -> list[AttentionGroup]:
-        decodes = [chunk for chunk in chunks if chunk.length == 1]
-        groups, first_token = [], 0
-        for members in (decodes, chunks[len(decodes) :]):
-            if members:
-                groups.append(self._group(members, first_token))
-                first_token += groups[-1].num_tokens
+        """Decoding and prefilling sequences apart, and apart again where padding them together would take too much."""
+        groups: list[AttentionGroup] = []
+        members: list[Chunk] = []
+        for chunk in chunks:
+            if members and not self._fit_together([*members, chunk]):
+                groups.append(self._group(members, groups))
+                members = []
+            members.append(chunk)
+        groups.append(self._group(members, groups))
         return groups
 
-    def _group(self, chunks: list[Chunk], first_token: int) -> AttentionGroup:
+    def _fit_together(self, chunks: list[Chunk]) -> bool:
+        if (chunks[0].length == 1) != (chunks[-1].length == 1):
+            return False
+        queries, context = (max(values) for values in zip(*((c.length, c.end) for c in chunks), strict=True))
+        text = self.model.config.text
+        padded = padded_bytes(len(chunks), queries, context, text.num_kv_heads, text.head_dim, self.dtype.itemsize)
+        return self.device.type == "cpu" or padded <= PADDED_BYTES
+
+    def _group(self, chunks: list[Chunk], before: list[AttentionGroup]) -> AttentionGroup:
         starts = [0]
         for chunk in chunks:
             starts.append(starts[-1] + chunk.length)
@@ -79,7 +93,7 @@ class Runner:
         width = -(-max(contexts) // self.block_size)
         tables = [(chunk.sequence.blocks[:width] + [0] * width)[:width] for chunk in chunks]
         return AttentionGroup(
-            first_token=first_token,
+            first_token=sum(group.num_tokens for group in before),
             num_tokens=starts[-1],
             query_starts=self._to_device(starts),
             context_lengths=self._to_device(contexts),
@@ -124,11 +138,37 @@ class Runner:
                     chunk.sequence.features[number] = features
         if not missing:
             return
-        encoded = self.encode(list(missing.values()))
+        encoded: dict[bytes, torch.Tensor] = {}
+        for visuals in self._portions(missing.values()):
+            encoded |= self.encode(visuals)
         for key, features in encoded.items():
             self.features.put(key, features)
         for sequence, number, key in wanted:
             sequence.features[number] = encoded[key]
+
+    def _portions(self, visuals: Iterable[Visual]) -> Iterator[list[Visual]]:
+        """Splits pictures so that those encoded together have no more patches than memory was planned for."""
+        portion: list[Visual] = []
+        patches = 0
+        for visual in visuals:
+            if portion and patches + len(visual.patches) > self.max_patches:
+                yield portion
+                portion, patches = [], 0
+            portion.append(visual)
+            patches += len(visual.patches)
+        yield portion
+
+    def free_unused(self) -> None:
+        """Gives back what a failed step has left behind."""
+        self.features.clear()
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
+
+    def release(self) -> None:
+        """Frees the weights and the cache. The runner is of no use afterwards."""
+        self.cache.clear()
+        self.features.clear()
+        self.model.to_empty(device="meta")
 
     def encode(self, visuals: list[Visual]) -> dict[bytes, torch.Tensor]:
         """Runs the vision tower. Returns for each key [1 + taps, tokens, hidden]."""

@@ -47,6 +47,13 @@ class SamplingParams:
         )
 
     @property
+    def greedy(self) -> bool:
+        """Whether the most likely token is taken. Below this temperature logits would overflow, and nothing else
+        wins.
+        """
+        return self.temperature < 1e-4
+
+    @property
     def penalised(self) -> bool:
         return bool(self.presence_penalty or self.frequency_penalty or self.repetition_penalty != 1.0)
 
@@ -58,7 +65,8 @@ class SamplingState:
 
     def __init__(self, params: SamplingParams, seed: int | None, prompt_ids: list[int]) -> None:
         self.params = params
-        self._random = random.Random(seed)
+        # A string, because of an integer seed only the absolute value counts.
+        self._random = random.Random() if seed is None else random.Random(str(seed))
         self._prompt_ids = prompt_ids
         self._counts: torch.Tensor | None = None  # [vocabulary] of the answer so far
         self._in_prompt: torch.Tensor | None = None  # [vocabulary] bool
@@ -85,25 +93,29 @@ class SampledToken:
     top: tuple[tuple[int, float], ...] = ()  # (token id, logprob), most likely first
 
 
-def sample(logits: torch.Tensor, states: list[SamplingState], num_logprobs: list[int | None]) -> list[SampledToken]:
+def sample(
+    logits: torch.Tensor, states: list[SamplingState], num_logprobs: list[int | None]
+) -> list[SampledToken | None]:
     """Chooses one token for each row. logits: [rows, vocabulary] float32; num_logprobs: alternatives to report, None
-    for none.
+    for none. A row that holds what is not a number gives None.
 
     Reported log-probabilities are the model's own, before penalties and temperature.
     """
     adjusted = _penalise(logits, states)
-    tokens = adjusted.argmax(-1)
-    drawn = [row for row, state in enumerate(states) if state.params.temperature > 0]
+    best, tokens = adjusted.max(-1)
+    drawn = [row for row, state in enumerate(states) if not state.params.greedy]
     if drawn:
         rows = torch.tensor(drawn, device=logits.device)
         tokens[rows] = _draw(adjusted[rows], [states[row] for row in drawn])
-    token_ids: list[int] = tokens.tolist()
-    for state, token_id in zip(states, token_ids, strict=True):
+    token_ids: list[int] = torch.where(best.isnan(), -1, tokens).tolist()
+    sampled: list[SampledToken | None] = []
+    for row, (token_id, state, count) in enumerate(zip(token_ids, states, num_logprobs, strict=True)):
+        if token_id < 0:
+            sampled.append(None)
+            continue
         state.record(token_id)
-    return [
-        SampledToken(token_id) if count is None else _with_logprobs(logits[row], token_id, count)
-        for row, (token_id, count) in enumerate(zip(token_ids, num_logprobs, strict=True))
-    ]
+        sampled.append(SampledToken(token_id) if count is None else _with_logprobs(logits[row], token_id, count))
+    return sampled
 
 
 def _penalise(logits: torch.Tensor, states: list[SamplingState]) -> torch.Tensor:
@@ -140,9 +152,9 @@ def _draw(logits: torch.Tensor, states: list[SamplingState]) -> torch.Tensor:
     ranks = torch.arange(values.shape[-1], device=logits.device)
     probabilities = values.masked_fill(ranks >= column(top_k), -torch.inf).softmax(-1)
     before = probabilities.cumsum(-1) - probabilities
-    # The most likely token always stays, so that no row is left empty.
-    kept = (before < column([p.top_p for p in params])) | (ranks == 0)
+    kept = before < column([p.top_p for p in params])
     kept &= probabilities >= column([p.min_p for p in params]) * probabilities[:, :1]
+    kept |= ranks == 0  # the most likely token always stays, so that no row is left empty
     cumulative = (probabilities * kept).cumsum(-1)
     target = column([state.draw() for state in states]) * cumulative[:, -1:]
     choice = torch.searchsorted(cumulative, target, right=True)

@@ -26,9 +26,10 @@ class Chunk:
         return self.start + self.length
 
     @property
-    def samples(self) -> bool:
-        """Whether the chunk ends with the sequence's last token, so that the next one can be sampled."""
-        return self.end == len(self.sequence.token_ids)
+    def rows(self) -> range:
+        """The tokens of the chunk whose logits are wanted, by their number in the sequence."""
+        wanted = self.sequence.wanted_rows
+        return range(max(self.start, wanted.start), min(self.end, wanted.stop))
 
 
 class Scheduler:
@@ -45,23 +46,28 @@ class Scheduler:
         self.waiting.append(sequence)
 
     def schedule(self) -> list[Chunk]:
-        """Plans one step: chunks of one token first. Empty only when nothing waits or runs."""
-        budget = self.step_tokens
+        """Plans one step: chunks of one token first. Empty only when nothing waits or runs.
+
+        It asks for `max_running` rows of logits at most, for which the memory plan has room, however long an answer is
+        that somebody wants to have scored.
+        """
+        budget, rows = self.step_tokens, self.max_running
         chunks: dict[int, Chunk] = {}
         decoding_first = sorted(self.running, key=lambda sequence: sequence.num_remaining > 1)
         for sequence in decoding_first:
-            if budget and sequence in self.running:  # not preempted for an older one meanwhile
-                chunk = self._grow(sequence, min(sequence.num_remaining, budget), chunks)
-                budget -= chunk.length if chunk else 0
-        while budget and self.waiting and len(self.running) < self.max_running:
+            if sequence in self.running:  # not preempted for an older one meanwhile
+                chunk = self._grow(sequence, _length(sequence, budget, rows), chunks)
+                budget, rows = _left(budget, rows, chunk)
+        while budget and rows and self.waiting and len(self.running) < self.max_running:
             sequence = self.waiting[0]
             if not self._admit(sequence):
                 break
             self.waiting.popleft()
             self.running.append(sequence)
-            chunk = self._grow(sequence, min(sequence.num_remaining, budget), chunks)
-            budget -= chunk.length if chunk else 0
-        return sorted(chunks.values(), key=lambda chunk: chunk.length > 1)
+            chunk = self._grow(sequence, _length(sequence, budget, rows), chunks)
+            budget, rows = _left(budget, rows, chunk)
+        # By context within each kind, because sequences of like length can be attended together.
+        return sorted(chunks.values(), key=lambda chunk: (chunk.length > 1, chunk.end))
 
     def finish(self, sequence: Sequence) -> None:
         """Takes a sequence out, wherever it is, and frees its blocks."""
@@ -80,6 +86,9 @@ class Scheduler:
 
     def _grow(self, sequence: Sequence, length: int, chunks: dict[int, Chunk]) -> Chunk | None:
         """Finds blocks for the next `length` tokens of a running sequence, or for as many as there are blocks for."""
+        if length == 0:
+            return None
+        wanted = length
         while True:
             needed = self._blocks_for(sequence.num_computed + length) - len(sequence.blocks)
             if needed <= self.pool.num_free:
@@ -87,12 +96,12 @@ class Scheduler:
             length = (len(sequence.blocks) + self.pool.num_free) * self.block_size - sequence.num_computed
             if length > 0:
                 continue
+            length = wanted
             youngest = self.running[-1]
             chunks.pop(id(youngest), None)
             self._preempt(youngest)
             if youngest is sequence:
                 return None
-            length = 1
         sequence.blocks.extend(self.pool.allocate() for _ in range(needed))
         chunk = chunks[id(sequence)] = Chunk(sequence, sequence.num_computed, length)
         return chunk
@@ -111,9 +120,9 @@ class Scheduler:
         return True
 
     def _known_prefix(self, sequence: Sequence) -> list[int]:
-        """Blocks in the cache that hold the beginning of the sequence. One token at least is left to compute."""
+        """Blocks in the cache that hold the sequence's beginning, short of the first token whose logits are wanted."""
         blocks: list[int] = []
-        for number in range((len(sequence.token_ids) - 1) // self.block_size):
+        for number in range(sequence.wanted_rows.start // self.block_size):
             block = self.pool.find(sequence.keys.get(number, self.block_size))
             if block is None:
                 break
@@ -142,7 +151,7 @@ class Scheduler:
         held: dict[int, int] = {}
         for sequence in self.running:
             assert not sequence.finished, "a finished sequence still runs"
-            assert sequence.num_computed < len(sequence.token_ids), "a running sequence has nothing to compute"
+            assert sequence.num_remaining > 0, "a running sequence has nothing to compute"
             assert len(sequence.blocks) >= self._blocks_for(sequence.num_computed), "computed tokens without a block"
             for block in sequence.blocks:
                 held[block] = held.get(block, 0) + 1
@@ -150,3 +159,12 @@ class Scheduler:
             assert not sequence.blocks, "a waiting sequence holds blocks"
             assert sequence.num_computed == 0, "a waiting sequence counts computed tokens"
         self.pool.check(held)
+
+
+def _length(sequence: Sequence, budget: int, rows: int) -> int:
+    """How many of its tokens a sequence may compute in a step with room for `budget` tokens and `rows` of logits."""
+    return min(sequence.num_remaining, budget, sequence.wanted_rows.start + rows - sequence.num_computed)
+
+
+def _left(budget: int, rows: int, chunk: Chunk | None) -> tuple[int, int]:
+    return (budget - chunk.length, rows - len(chunk.rows)) if chunk else (budget, rows)

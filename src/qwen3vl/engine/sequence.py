@@ -49,6 +49,7 @@ class Sequence:
     sampling: SamplingState
     text: OutputText
     token_ids: list[int]  # prompt, then answer
+    scores: list[float] | None = None  # of the answer's tokens so far, where the answer is given and only to be scored
     num_computed: int = 0  # tokens whose keys and values are in the cache
     blocks: list[int] = field(default_factory=list)
     keys: PrefixKeys = field(init=False)
@@ -69,9 +70,15 @@ class Sequence:
         return len(self.token_ids) - self.num_prompt
 
     @property
+    def wanted_rows(self) -> range:
+        """The tokens whose logits are wanted: the last one, or those before the ones that are to be scored yet."""
+        last = len(self.token_ids) - 1
+        return range(last, last + 1) if self.scores is None else range(self.num_prompt + len(self.scores) - 1, last)
+
+    @property
     def num_remaining(self) -> int:
-        """Tokens that must be computed before the next one can be sampled."""
-        return len(self.token_ids) - self.num_computed
+        """Tokens that must be computed before the next one can be sampled, or the last one scored."""
+        return self.wanted_rows.stop - self.num_computed
 
     def positions(self, first: int, last: int) -> torch.Tensor:
         """MRoPE positions of tokens first to last - 1, [3, last - first]; past the prompt all three axes advance

@@ -5,6 +5,7 @@ closed.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import queue
 from collections.abc import Awaitable, Callable, Iterable
 from types import TracebackType
@@ -17,10 +18,12 @@ Submit = Callable[[Callable[[Item], None]], Callable[[], None]]  # takes the sin
 
 
 class Stream:
-    """Deltas of one request. Closing it, leaving its `with` block or dropping it cancels what is not finished."""
+    """Deltas of one request. Closing it, leaving its `with` block or dropping it cancels what is not finished; a thread
+    that waits for the next delta then meets the end.
+    """
 
     def __init__(self, submit: Submit) -> None:
-        self._items: queue.SimpleQueue[Item] = queue.SimpleQueue()
+        self._items: queue.SimpleQueue[Item | None] = queue.SimpleQueue()  # None ends
         self._done = False
         self._cancel = submit(self._items.put)
 
@@ -28,19 +31,20 @@ class Stream:
         return self
 
     def __next__(self) -> Delta:
-        if self._done:
+        item = None if self._done else self._items.get()
+        if item is None:
             raise StopIteration
-        item = self._items.get()
         if isinstance(item, BaseException):
             self._done = True
             raise item
-        self._done = item.usage is not None
+        self._done |= item.usage is not None
         return item
 
     def close(self) -> None:
         if not self._done:
             self._done = True
             self._cancel()
+            self._items.put(None)
 
     def __enter__(self) -> Stream:
         return self
@@ -60,7 +64,7 @@ class AsyncStream:
 
     def __init__(self, prepare: Callable[[], Awaitable[Submit]]) -> None:
         self._prepare = prepare
-        self._items: asyncio.Queue[Item] = asyncio.Queue()
+        self._items: asyncio.Queue[Item | None] = asyncio.Queue()  # None ends
         self._cancel: Callable[[], None] | None = None
         self._done = False
 
@@ -68,39 +72,47 @@ class AsyncStream:
         return self
 
     async def __anext__(self) -> Delta:
-        if self._done:
-            raise StopAsyncIteration
         try:
-            if self._cancel is None:
+            if self._cancel is None and not self._done:
                 await self._start()
-            item = await self._items.get()
+            item = None if self._done else await self._items.get()
+            if item is None:
+                raise StopAsyncIteration
             if isinstance(item, BaseException):
                 raise item
         except BaseException:  # a cancelled task too: whoever waited is gone, so the request goes
             await self.aclose()
             raise
-        self._done = item.usage is not None
+        self._done |= item.usage is not None
         return item
 
     async def _start(self) -> None:
         submit = await self._prepare()
-        loop = asyncio.get_running_loop()
-
-        def sink(item: Item) -> None:
-            if not loop.is_closed():
-                loop.call_soon_threadsafe(self._items.put_nowait, item)
-
-        self._cancel = submit(sink)
+        if not self._done:  # nobody has closed it meanwhile
+            self._cancel = submit(_sink(asyncio.get_running_loop(), self._items))
 
     async def aclose(self) -> None:
         if not self._done:
             self._done = True
+            self._items.put_nowait(None)
             if self._cancel is not None:
                 self._cancel()
 
     def __del__(self) -> None:
         if not self._done and self._cancel is not None:
             self._cancel()
+
+
+def _sink(loop: asyncio.AbstractEventLoop, items: asyncio.Queue[Item | None]) -> Callable[[Item], None]:
+    """Takes items from the engine's thread to the loop's. Knows the queue, not the stream: a stream that is dropped
+    must not be kept alive by the request that it should cancel.
+    """
+
+    def sink(item: Item) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop is closed, so nobody waits any more
+            loop.call_soon_threadsafe(items.put_nowait, item)
+
+    return sink
 
 
 class Collector:

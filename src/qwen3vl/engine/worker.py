@@ -96,10 +96,8 @@ class EngineWorker:
         """Tells every request that is still here, or still in the queue, that it will not be finished."""
         while not self._commands.empty():
             self._commands.get()()
-        reason = self._why_closed()
-        for request in list(self.core.requests.values()):
-            request.sink(EngineClosedError(reason))
-        self.core.requests.clear()
+        self.core.fail_all(EngineClosedError(self._why_closed()))
+        self.core.runner.release()
 
     def _why_closed(self) -> str:
         return "the engine is closed" if self.error is None else f"the engine stopped: {self.error!r}"

@@ -14,6 +14,8 @@ from functools import cached_property
 import torch
 import torch.nn.functional as F
 
+PADDED_BYTES = 2**28  # that the padded form of one group may take, unless one sequence alone takes more
+
 
 @dataclass
 class AttentionGroup:
@@ -45,6 +47,7 @@ class AttentionGroup:
         return PaddedGroup(
             rows=rows,
             mask=(keys <= last_visible[..., None])[:, None],
+            held=(keys < self.context_lengths[:, None])[..., None, None],
             token_sequence=sequence,
             token_offset=torch.arange(self.num_tokens, device=keys.device) - self.query_starts[sequence],
         )
@@ -66,6 +69,7 @@ class AttentionGroup:
 class PaddedGroup:
     rows: torch.Tensor  # [S, Q] the group's token that stands at (sequence, offset); any token where there is none
     mask: torch.Tensor  # [S, 1, Q, K] bool, True where the query may look
+    held: torch.Tensor  # [S, K, 1, 1] bool, True where the sequence has a key
     token_sequence: torch.Tensor  # [T]
     token_offset: torch.Tensor  # [T]
 
@@ -77,6 +81,13 @@ class SequenceSpan:
     context: int
     block_table: torch.Tensor
     mask: torch.Tensor | None  # [Q, K] bool; None for a single query, which sees everything
+
+
+def padded_bytes(sequences: int, queries: int, context: int, kv_heads: int, head_dim: int, itemsize: int) -> int:
+    """What `paged_attention_reference` allocates for a group: keys and values, their zeroed copies, and the mask in the
+    type of the scores.
+    """
+    return sequences * context * itemsize * (4 * kv_heads * head_dim + 2 * queries)
 
 
 def write_kv(
@@ -108,8 +119,10 @@ def paged_attention_reference(
 ) -> torch.Tensor:
     """The whole group as one padded batch: no loop and no read-back, at the price of copying the context's blocks."""
     padded = group.padded
+    # Zeros behind a sequence's end: a masked key has no weight, but what is not a number, times nothing, still is not.
     key, value = (
-        stored[group.block_tables].flatten(1, 2)[:, : group.max_context].transpose(1, 2) for stored in cache
+        stored[group.block_tables].flatten(1, 2)[:, : group.max_context].where(padded.held, 0).transpose(1, 2)
+        for stored in cache
     )  # [S, kv_heads, K, d]
     out = _attend(query[padded.rows].transpose(1, 2), key, value, padded.mask, scale)
     return out.transpose(1, 2)[padded.token_sequence, padded.token_offset]

@@ -123,7 +123,7 @@ class VisionTower(nn.Module):
 
 
 def patch_positions(grid: Grid, merge_size: int, device: torch.device) -> torch.Tensor:
-    """Row and column of each patch, [rows * columns, 2], in merge-block order: block by block, within a block row by row."""
+    """Row and column of each patch, [rows * columns, 2], block by block, and row by row within a block."""
     rows, columns = (torch.arange(n, device=device).view(-1, merge_size) for n in grid)
     row = rows[:, None, :, None].expand(-1, len(columns), -1, merge_size)
     column = columns[None, :, None, :].expand(len(rows), -1, merge_size, -1)
