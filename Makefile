@@ -9,6 +9,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 ARGS ?=
+DEBIAN := chromium fonts-dejavu-core fonts-liberation fonts-open-sans fonts-roboto-unhinted fonts-cantarell fonts-inter \
+	fonts-crosextra-carlito fonts-firacode fonts-noto-cjk fonts-wqy-microhei fonts-lato fonts-crosextra-caladea fonts-hack \
+	fonts-wqy-zenhei
 
 .PHONY: serve test lint format clean
 
@@ -16,7 +19,7 @@ serve: $(VENV)/run.stamp
 	$(BIN)/qwen3vl serve $(ARGS)
 
 # pytest comes last, so that its summary is the last line.
-test: $(VENV)/dev.stamp $(VENV)/chromium.stamp lint
+test: $(VENV)/dev.stamp $(VENV)/debian.stamp lint
 	$(BIN)/python -m pytest $(ARGS)
 
 lint: $(VENV)/dev.stamp
@@ -47,9 +50,9 @@ $(VENV)/dev.stamp: $(VENV)/torch.stamp pyproject.toml
 	$(PIP) install -c constraints.txt -e '.[dev]'
 	@touch $@ $(VENV)/run.stamp
 
-# The browser of the web page's tests.
-$(VENV)/chromium.stamp: $(VENV)/torch.stamp
-	@command -v chromium || command -v chromium-browser || { \
+# The browser of the web page's tests, and the fonts of the drawn samples.
+$(VENV)/debian.stamp: $(VENV)/torch.stamp
+	@dpkg -s $(DEBIAN) >/dev/null 2>&1 || { \
 		sudo=$$(test "$$(id -u)" = 0 || echo sudo); \
-		$$sudo apt-get update && $$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends chromium; }
+		$$sudo apt-get update && $$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends $(DEBIAN); }
 	@touch $@
