@@ -1,4 +1,4 @@
-"""The command line: `qwen3vl serve` and `qwen3vl chat`. Thin: parses, calls, prints.
+"""The command line: `qwen3vl serve`, `qwen3vl chat` and `qwen3vl eval`. Thin: parses, calls, prints.
 
 What is heavy (torch, Gradio) is imported by the commands that use it, so that `--help` and usage errors come at once.
 """
@@ -26,6 +26,7 @@ app = typer.Typer(
     name="qwen3vl",
     help="Run Qwen3-VL on this machine.",
     no_args_is_help=True,
+    rich_markup_mode=None,  # the help holds brackets, which markup would swallow
     add_completion=False,
     pretty_exceptions_enable=False,
 )
@@ -96,13 +97,64 @@ def chat(
         raise InputError("--boxes needs exactly one picture")
     parts: list[dict[str, Any]] = [attachment.part for attachment in attachments]
     messages = [{"role": "user", "content": [*parts, {"type": "text", "text": words[-1]}]}]
-    options: dict[str, Any] = {"mode": int(mode) if mode.isdigit() else mode}
+    options: dict[str, Any] = {"mode": _mode(mode)}
     given = {"max_tokens": max_tokens, "temperature": temperature, "seed": seed}
     options.update({name: value for name, value in given.items() if value is not None})
     with _load(settings) as engine:
         answer = _stream_answer(engine, messages, options)
     if boxes is not None:
         _save_boxes(attachments[0].path, answer, boxes)
+
+
+@app.command("eval")
+def evaluate(
+    model: Annotated[str | None, typer.Argument(help="A folder, catalogue name or hub id. [default: tiny-moe]")] = None,
+    mode: Annotated[
+        list[str] | None,
+        typer.Option(help="fast, balanced, full, or a number of active experts; may be given again. [default: full]"),
+    ] = None,
+    tasks: Annotated[str | None, typer.Option(help="Names, with commas between them. [default: all]")] = None,
+    samples: Annotated[
+        int | None, typer.Option(min=1, help="Questions of each task. [default: 300, or all of a folder's]")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of what is drawn, and of the intervals.")] = 0,
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            help="A folder of your own questions instead of drawn ones: .jsonl files with lines such as "
+            '{"image": "a.png", "question": "...", "answer": "...", "task": "ocr_line"}. Instead of image, video or '
+            "images (a list), or nothing; without task, answers are compared as plain text."
+        ),
+    ] = None,
+    max_tokens: Annotated[
+        int | None, typer.Option(min=1, help="Of an answer. [default: twice the right answer's, and some more]")
+    ] = None,
+    json_file: Annotated[Path | None, typer.Option("--json", help="Write all figures to this file.")] = None,
+    answers: Annotated[
+        Path | None, typer.Option(help="Write each answer with its scores to this file, one a line.")
+    ] = None,
+    device: DeviceOption = None,
+    dtype: DtypeOption = None,
+    memory: MemoryOption = None,
+) -> None:
+    """Measure how well a model answers, on pictures drawn for it or on your own.
+
+    What is drawn depends on the seed alone, and has words, fonts, wordings and sizes that no training has seen.
+    """
+    settings = _settings(model={"name": model, "device": device, "dtype": dtype, "memory": memory})
+    from qwen3vl.bench.command import run_evaluation
+
+    run_evaluation(
+        lambda: _load(settings),
+        modes=[_mode(each) for each in dict.fromkeys(mode or ["full"])],
+        tasks=[task.strip() for task in tasks.split(",")] if tasks else None,
+        samples=samples,
+        seed=seed,
+        data=data,
+        max_tokens=max_tokens,
+        json_file=json_file,
+        answers_file=answers,
+    )
 
 
 def main() -> None:
@@ -112,6 +164,11 @@ def main() -> None:
     except Qwen3VLError as error:
         notes.print(f"[red]error:[/red] {escape(str(error))}", soft_wrap=True)
         sys.exit(1)
+
+
+def _mode(text: str) -> Any:
+    """A name stays one; the engine knows which there are."""
+    return int(text) if text.isdigit() else text
 
 
 def _settings(**sections: dict[str, Any]) -> Settings:

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ByteSize, ConfigDict, Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 _PREFIX = "QWEN3VL_"
+_NO_SETTINGS = {"QWEN3VL_FONTS"}  # of the generator of drawn pictures, which training uses without this module
 
 
 class ModelSettings(BaseModel):
@@ -60,7 +61,7 @@ class Settings(BaseSettings):
             for key in getattr(section.annotation, "model_fields", {})
         }
         for variable in os.environ:
-            if variable.upper().startswith(_PREFIX) and variable.upper() not in known:
+            if variable.upper().startswith(_PREFIX) and variable.upper() not in known | _NO_SETTINGS:
                 raise ValueError(f"unknown environment variable {variable}; known are {', '.join(sorted(known))}")
         try:
             return cls(**given)  # type: ignore[arg-type]  # plain dictionaries, which pydantic validates

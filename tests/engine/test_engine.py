@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import random
-import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from qwen3vl import Engine
 from qwen3vl.engine.build import EngineConfig
 from qwen3vl.engine.options import GenerationOptions
 from qwen3vl.engine.outputs import Delta
+from qwen3vl.engine.scheduler import Chunk
 from qwen3vl.engine.sequence import PrefixKeys
 from qwen3vl.errors import ContextLengthError, EngineClosedError, InputError, InsufficientMemoryError
+from support.engines import Run, device, is_idle, wait_until
 from support.inputs import CASES_BY_NAME, clip, picture, user
+from support.tiny import SHIPPED
 
 QUESTION = [user(picture(256, 192, 1), "What color is the star?")]
 LONG = {"max_tokens": 400, "ignore_eos": True, "temperature": 0.0}
@@ -37,10 +42,7 @@ def clean_afterwards(engine: Engine) -> Iterator[None]:
 
 
 def wait_until_idle(engine: Engine, seconds: float = 10.0) -> None:
-    deadline = time.monotonic() + seconds
-    while engine.stats().running or engine.stats().waiting:
-        assert time.monotonic() < deadline, "the engine did not come to rest"
-        time.sleep(0.005)
+    wait_until(lambda: is_idle(engine), seconds)
 
 
 def test_result_is_what_the_stream_said(engine: Engine) -> None:
@@ -72,8 +74,12 @@ def test_closing_the_stream_cancels(engine: Engine) -> None:
 
 
 def test_dropping_a_stream_that_was_never_read_cancels(engine: Engine) -> None:
-    engine.stream(QUESTION, **LONG)
-    wait_until_idle(engine, 2.0)
+    before = engine.stats().generated_tokens
+    stream = engine.stream(QUESTION, **LONG)
+    wait_until(lambda: engine.stats().generated_tokens > before)
+    del stream
+    wait_until_idle(engine)
+    assert engine.stats().generated_tokens - before < 150, "it would have gone on to 400"
 
 
 def test_stop_string_ends_the_answer_before_it(engine: Engine) -> None:
@@ -92,6 +98,78 @@ def test_n_answers_share_the_prompt_and_differ_by_seed(engine: Engine) -> None:
     alone = [engine.generate(QUESTION, seed=5 + i, **options).token_ids for i in range(3)]
     assert [choice.token_ids for choice in result.choices] == alone
     assert result.usage.completion_tokens == 60
+
+
+def test_n_answers_compute_the_prompt_once(engine: Engine) -> None:
+    prompt = engine.prepare([user(picture(256, 192, 77), "What is new here?")], GenerationOptions())
+    computed: list[int] = []
+
+    def counted(run: Run) -> Run:
+        def counting(chunks: list[Chunk]) -> torch.Tensor:
+            computed.append(sum(chunk.length for chunk in chunks))
+            return run(chunks)
+
+        return counting
+
+    misses = engine.stats().feature_misses
+    with device(engine, counted):
+        for _ in engine.stream_prompt(prompt, GenerationOptions(n=4, max_tokens=10, ignore_eos=True)):
+            pass
+    assert len(prompt) > 48
+    shared = (len(prompt) - 1) // 16 * 16  # whole blocks, and at least the last token is computed by each
+    assert sum(computed) == len(prompt) + 3 * (len(prompt) - shared) + 4 * (10 - 1)
+    assert engine.stats().feature_misses == misses + 1
+
+
+def test_the_end_token_ends_with_stop(engine: Engine) -> None:
+    deltas = list(engine.stream(QUESTION, temperature=0.0, max_tokens=200))
+    tokens = [token for delta in deltas for token in delta.token_ids]
+    assert deltas[-1].finish_reason == "stop"
+    assert tokens[-1] in engine.info.defaults.eos_token_ids
+    assert not set(tokens[:-1]) & set(engine.info.defaults.eos_token_ids)
+    text = "".join(delta.text for delta in deltas)
+    assert text
+    assert "<|" not in text
+    beyond = engine.generate(QUESTION, temperature=0.0, max_tokens=len(tokens) + 3, ignore_eos=True)
+    assert beyond.token_ids[: len(tokens)] == tokens
+    assert (len(beyond.token_ids), beyond.finish_reason) == (len(tokens) + 3, "length")
+    exactly = engine.generate(QUESTION, temperature=0.0, max_tokens=len(tokens))
+    assert exactly.finish_reason == "stop", "the last token that was allowed may be the end"
+
+
+def test_what_the_checkpoint_says_of_sampling_applies(engine: Engine, tmp_path: Path) -> None:
+    for file in (SHIPPED / "moe").iterdir():
+        (tmp_path / file.name).symlink_to(file)
+    path = tmp_path / "generation_config.json"
+    config = json.loads(path.read_text())
+    path.unlink()
+    said = {"temperature": 1.4, "top_k": 30, "top_p": 0.95, "repetition_penalty": 1.3, "presence_penalty": 0.8}
+    path.write_text(json.dumps(config | {"do_sample": True} | said))
+    options: dict[str, Any] = {"max_tokens": 30, "ignore_eos": True, "seed": 9}
+    explicit = engine.generate(QUESTION, **options, **said).token_ids
+    with Engine.load(tmp_path, device="cpu", config=EngineConfig(num_blocks=64)) as sampling:
+        assert sampling.generate(QUESTION, **options).token_ids == explicit
+        greedy = engine.generate(QUESTION, **options).token_ids
+        neutral = {"temperature": 0.0, "repetition_penalty": 1.0, "presence_penalty": 0.0}
+        assert sampling.generate(QUESTION, **options, **neutral).token_ids == greedy, "a request has the last word"
+    assert explicit != greedy
+    for name in said:
+        without = {key: value for key, value in said.items() if key != name}
+        assert engine.generate(QUESTION, **options, **without).token_ids != explicit, f"{name} makes no difference"
+
+
+def test_next_to_no_temperature_is_greedy(engine: Engine) -> None:
+    options: dict[str, Any] = {"max_tokens": 12, "ignore_eos": True}
+    greedy = engine.generate(QUESTION, temperature=0.0, **options).token_ids
+    assert engine.generate(QUESTION, temperature=1e-40, **options).token_ids == greedy
+    assert engine.healthy
+
+
+def test_a_negative_seed_is_a_seed_of_its_own(engine: Engine) -> None:
+    options: dict[str, Any] = {"max_tokens": 20, "ignore_eos": True, "temperature": 1.5}
+    answers = [engine.generate(QUESTION, seed=seed, **options).token_ids for seed in (-1, 1, -1)]
+    assert answers[0] != answers[1]
+    assert answers[0] == answers[2]
 
 
 def test_logprobs_come_with_every_token(engine: Engine) -> None:
@@ -130,6 +208,19 @@ def test_batch_takes_options_of_each(engine: Engine) -> None:
         ({"stop": ""}, "non-empty"),
         ({"logprobs": 21}, "logprobs must be"),
         ({"min_pixels": 10}, "min_pixels must be"),
+        ({"stop": 5}, "stop takes"),
+        ({"stop": ["a", 5]}, "stop takes"),
+        ({"mode": [1]}, "mode must be"),
+        ({"mode": True}, "mode must be"),
+        ({"temperature": 10**400}, "temperature must be"),
+        ({"temperature": "hot"}, "temperature must be"),
+        ({"repetition_penalty": 1e-300}, "repetition_penalty must be"),
+        ({"repetition_penalty": 1e300}, "repetition_penalty must be"),
+        ({"max_pixels": 2**20 + 1}, "max_pixels may be 1048576 at most"),
+        ({"min_pixels": 2**20 + 1}, "min_pixels may be 1048576 at most"),
+        ({"seed": 2**63}, "seed must be"),
+        ({"max_tokens": True}, "max_tokens must be"),
+        ({"fps": 0}, "fps must be"),
     ],
 )
 def test_bad_options_are_refused_with_a_reason(engine: Engine, options: dict[str, Any], message: str) -> None:
@@ -267,7 +358,7 @@ def test_200_random_requests_with_cancels_in_a_cache_too_small() -> None:
         plans = []
         for _ in range(200):
             options = GenerationOptions(
-                max_tokens=rng.randrange(1, 40),
+                max_tokens=rng.randrange(1, 24),
                 temperature=rng.choice([0.0, 1.0]),
                 seed=rng.randrange(100),
                 mode=rng.choice(modes),  # type: ignore[arg-type]

@@ -12,7 +12,7 @@ from qwen3vl import Engine
 from qwen3vl.engine.build import EngineConfig
 from qwen3vl.engine.options import GenerationOptions
 from qwen3vl.engine.outputs import TokenLogprob
-from qwen3vl.errors import ContextLengthError, InputError
+from qwen3vl.errors import ContextLengthError, InputError, ModelOutputError
 from qwen3vl.prompt.types import Prompt
 from support.inputs import CASES_BY_NAME as CASES
 from support.oracle import Oracle
@@ -147,6 +147,16 @@ def test_each_mode_has_its_own(engine: Engine, oracle: Oracle, prompts: dict[str
     finally:
         oracle.set_experts(4)
     assert len(sums) == 2, "modes that agree show nothing"
+
+
+def test_what_is_not_a_number_is_an_error(folder: Path, prompts: dict[str, Prompt]) -> None:
+    with Engine.load(folder, device="cpu", dtype="float32") as engine:
+        run = engine._core.runner.run
+        engine._core.runner.run = lambda chunks: run(chunks) * torch.nan  # type: ignore[method-assign]
+        with pytest.raises(ModelOutputError), engine.stream_score(prompts["text"], ANSWER) as scores:
+            next(scores)
+        engine.check_invariants()
+        assert engine.stats().running == engine.stats().waiting == 0
 
 
 def test_an_empty_answer_is_the_end_at_once(engine: Engine) -> None:

@@ -49,7 +49,9 @@ READ: dict[str, tuple[str, list[Action]]] = {
         [Action("click", Point(100, 25))],
     ),
     "two calls": (
-        desktop('{"action": "left_click", "coordinate": [500, 250]}') + "\n" + desktop('{"action": "type", "text": "x"}'),
+        desktop('{"action": "left_click", "coordinate": [500, 250]}')
+        + "\n"
+        + desktop('{"action": "type", "text": "x"}'),
         [Action("click", Point(100, 25)), Action("type", text="x")],
     ),
     "plain": (
@@ -103,7 +105,9 @@ def test_half_an_action_is_none(name: str) -> None:
     for end in range(len(text) + 1):
         seen = parse_actions(text[:end], 200, 100)
         if "<think>" not in text[:end] or "</think>" in text[:end]:
-            assert [(a.kind, a.target, a.text) for a in seen] == [(a.kind, a.target, a.text) for a in actions[: len(seen)]]
+            assert [(a.kind, a.target, a.text) for a in seen] == [
+                (a.kind, a.target, a.text) for a in actions[: len(seen)]
+            ]
         counts.append(len(seen))
     assert counts == sorted(counts)
     assert counts[text.find("}")] == 0

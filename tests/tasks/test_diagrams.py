@@ -10,8 +10,9 @@ MODEL = (
     '<mxGraphModel><root><mxCell id="0"/><mxCell id="1" parent="0"/>'
     '<mxCell id="2" value="Start &amp;amp; go" style="ellipse" vertex="1" parent="1">'
     '<mxGeometry x="10" y="20" width="100" height="40" as="geometry"/></mxCell>'
-    '<mxCell id="3" value="&lt;b&gt;End&lt;/b&gt;" vertex="1" parent="1"><mxGeometry x="10" y="90" width="100" height="40"/></mxCell>'
-    '<mxCell id="4" value="yes" edge="1" source="2" target="3" parent="1"><mxGeometry relative="1" as="geometry"/></mxCell>'
+    '<mxCell id="3" value="&lt;b&gt;End&lt;/b&gt;" vertex="1" parent="1">'
+    '<mxGeometry x="10" y="90" width="100" height="40"/></mxCell>'
+    '<mxCell id="4" value="yes" edge="1" source="2" target="3" parent="1"><mxGeometry relative="1"/></mxCell>'
     "</root></mxGraphModel>"
 )
 DIAGRAM = Diagram(

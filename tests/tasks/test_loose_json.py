@@ -32,7 +32,8 @@ def test_objects_are_outer_before_inner() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ['{"a":' * 20_000, "{" * 100_000, '[{"a": [' * 20_000, '{"a' * 50_000, "[" + "1," * 50_000 + "x" + "[1," * 50_000]
+    "text",
+    ['{"a":' * 20_000, "{" * 100_000, '[{"a": [' * 20_000, '{"a' * 50_000, "[" + "1," * 50_000 + "x" + "[1," * 50_000],
 )
 @pytest.mark.parametrize("unfinished", [False, True])
 def test_hostile_text_ends_soon(text: str, unfinished: bool) -> None:

@@ -7,7 +7,10 @@ import pytest
 from qwen3vl.tasks.tables import Rows, parse_table
 
 TABLE: Rows = (("Item", "Price"), ("Tea", "1.20"), ("米", "3"))
-HTML = "<table><tr><th>Item</th><th>Price</th></tr><tr><td>Tea</td><td>1.20</td></tr><tr><td>米</td><td>3</td></tr></table>"
+HTML = (
+    "<table><tr><th>Item</th><th>Price</th></tr>"
+    "<tr><td>Tea</td><td>1.20</td></tr><tr><td>米</td><td>3</td></tr></table>"
+)
 
 READ: dict[str, tuple[str, Rows]] = {
     "plain": (HTML, TABLE),

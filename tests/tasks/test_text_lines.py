@@ -27,6 +27,10 @@ READ: dict[str, tuple[str, list[Box]]] = {
         '<div data-bbox="0 0 1000 1000"><p data-bbox="100 200 300 400">Team meeting</p></div>',
         LINES[:1],
     ),
+    "html, a picture in a line": (
+        '<p data-bbox="100 200 300 400">Team <img data-bbox="0 0 9 9"> meeting</p>',
+        LINES[:1],
+    ),
     "html, an end that nothing opened": (f"</section>{HTML}", LINES),
     "html, a box that is none": ('<p data-bbox="1 2 3">Team</p>', []),
     "plain text": ("Team meeting\n会议 14:30", []),

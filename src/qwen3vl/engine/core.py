@@ -5,6 +5,7 @@ thread only.
 from __future__ import annotations
 
 import logging
+import math
 import time
 
 import torch
@@ -102,8 +103,11 @@ class EngineCore:
                 left.append(part)
             elif wanted:
                 targets = torch.tensor(sequence.token_ids[wanted.start + 1 : wanted.stop + 1], device=part.device)
-                sequence.scores += part.log_softmax(-1).gather(-1, targets[:, None])[:, 0].tolist()
-                if len(sequence.scores) == sequence.num_generated:
+                logprobs = part.log_softmax(-1).gather(-1, targets[:, None])[:, 0].tolist()
+                sequence.scores += logprobs
+                if any(map(math.isnan, logprobs)):
+                    self._fail(sequence.request, ModelOutputError("the model's output is not a number"))
+                elif len(sequence.scores) == sequence.num_generated:
                     self._finish_scoring(sequence, sequence.scores)
         return torch.cat(left)
 

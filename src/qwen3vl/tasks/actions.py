@@ -1,8 +1,8 @@
 """What an agent should do next on a screen: from an answer's text to typed actions.
 
-Reads the models' own tool calls (`computer_use` on a desktop, `mobile_use` on a phone), with or without the `Thought:` and
-`Action:` lines before them, and a plain JSON object with `action` and `element`. Only what is finished is read: half an
-action is none. Coordinates become pixels here. Carries nothing out.
+Reads the models' own tool calls (`computer_use` on a desktop, `mobile_use` on a phone), with or without the `Thought:`
+and `Action:` lines before them, and a plain JSON object with `action` and `element`. Only what is finished is read:
+half an action is none. Coordinates become pixels here. Carries nothing out.
 """
 
 from __future__ import annotations
@@ -50,8 +50,8 @@ _THOUGHT = re.compile(r"Thought:\s*(.*?)\s*(?=\n\s*Action:|<tool_call>|```|\{|\Z
 class Action:
     """One step. What a kind does not need is left empty.
 
-    `text` is what is typed or answered, the keys that are pressed together (`ctrl+s`), the system button, or how the task
-    ended (`success`, `failure`).
+    `text` is what is typed or answered, the keys that are pressed together (`ctrl+s`), the system button, or how the
+    task ended (`success`, `failure`).
     """
 
     kind: ActionKind

@@ -1,7 +1,7 @@
 """Diagrams: from a Draw.io document to its boxes and arrows.
 
-Reads an uncompressed `mxGraphModel`, fenced or bare, alone or in an `mxfile`; while it is being written, the cells that are
-finished. Knows nothing of where the document came from.
+Reads an uncompressed `mxGraphModel`, fenced or bare, alone or in an `mxfile`; while it is being written, the cells that
+are finished. Knows nothing of where the document came from.
 """
 
 from __future__ import annotations
@@ -66,7 +66,9 @@ class _Cells(HTMLParser):
             if given.get("vertex") == "1":
                 self._vertex = given
             elif given.get("edge") == "1":
-                self.edges.append(Edge(given.get("source", ""), given.get("target", ""), _plain(given.get("value", ""))))
+                self.edges.append(
+                    Edge(given.get("source", ""), given.get("target", ""), _plain(given.get("value", "")))
+                )
         elif tag == "mxgeometry" and self._vertex is not None:
             self._close_vertex(_box(given))
 

@@ -16,7 +16,7 @@ _BAR = re.compile(r"(?<!\\)\|")
 def parse_table(text: str) -> Rows:
     """The cells of the first table in `text`, row by row; empty if there is none.
 
-    Text in a cell has its tags removed and its blanks made one. A cell that spans several places stands in each of them.
+    Text in a cell has its tags removed and its blanks made one. A cell that spans several places stands in each.
     While the table is being written, rows have the cells that are finished.
     """
     parser = _TableParser()

@@ -20,9 +20,9 @@ _VOID = {"area", "base", "br", "col", "embed", "hr", "img", "input", "link", "me
 
 
 def parse_text_lines(text: str, width: int, height: int) -> list[Box]:
-    """The lines that `text` locates in a picture of `width` x `height` pixels, in the order written; labels are their text.
+    """The lines that `text` locates in a picture of `width` x `height` pixels, in the order written.
 
-    A line that is not finished is left out.
+    A box's label is the line's text. A line that is not finished is left out.
     """
     found = [box for item in json_objects(text) if (box := _line(item, width, height))]
     if found or "data-bbox" not in text:

@@ -24,7 +24,7 @@ def split_thinking(text: str) -> Thinking:
 
 
 class ThinkingSplitter:
-    """Takes an answer piece by piece. `opened` says that the prompt ends with `<think>`, so that the answer begins inside."""
+    """Takes an answer piece by piece. `opened`: the prompt ends with `<think>`, so that the answer begins inside."""
 
     def __init__(self, *, opened: bool) -> None:
         self._state = "thought" if opened else "start"

@@ -1,0 +1,92 @@
+"""What `qwen3vl eval` does: asks, scores, prints a table, and writes the files it was told to."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from qwen3vl import __version__
+from qwen3vl.bench.datasets import Dataset, DrawnSet, FolderSet
+from qwen3vl.bench.evaluate import EngineResponder, Record, evaluate
+from qwen3vl.bench.report import summarise
+from qwen3vl.engine.engine import Engine
+from qwen3vl.errors import InputError
+from qwen3vl.experts.modes import Mode
+
+_DRAWN_SAMPLES = 300
+
+
+def run_evaluation(
+    open_engine: Callable[[], Engine],
+    *,
+    modes: Sequence[Mode],
+    tasks: Sequence[str] | None,
+    samples: int | None,
+    seed: int,
+    data: Path | None,
+    max_tokens: int | None,
+    json_file: Path | None,
+    answers_file: Path | None,
+) -> None:
+    """Arguments as the command's options. Raises `InputError`, before a model is loaded where that can be known."""
+    for file in (json_file, answers_file):
+        if file is not None and not file.absolute().parent.is_dir():
+            raise InputError(f"cannot write {file}: {file.absolute().parent} is no folder")
+    items: Dataset = FolderSet(data, tasks, samples) if data else DrawnSet(tasks, samples or _DRAWN_SAMPLES, seed)
+    started = time.monotonic()
+    with open_engine() as engine:
+        about = _about(engine, seed, data)
+        with _bar(len(items)) as progress:
+            records = list(evaluate(EngineResponder(engine, max_tokens), items, modes, progress))
+    report = summarise(records, modes, seed, {**about, "seconds": round(time.monotonic() - started, 1)})
+    Console().print(report.to_table())
+    if json_file is not None:
+        json_file.write_text(json.dumps(report.to_json(), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    if answers_file is not None:
+        lines = (json.dumps(_line(record), ensure_ascii=False) for record in records)
+        answers_file.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+
+
+def _about(engine: Engine, seed: int, data: Path | None) -> dict[str, Any]:
+    info = engine.info
+    return {
+        "model": info.name,
+        "parameters": info.parameters,
+        "experts": info.num_experts,
+        "experts_per_token": info.num_experts_per_tok,
+        "device": info.device,
+        "dtype": info.dtype,
+        "version": __version__,
+        "set": str(data) if data else "drawn, held out",
+        "seed": seed,
+    }
+
+
+def _line(record: Record) -> dict[str, Any]:
+    """An answer as it goes into the file: each score as value and weight."""
+    return {
+        "name": record.name,
+        "task": record.task,
+        "mode": record.mode,
+        "question": record.question,
+        "reference": record.reference,
+        "answer": record.reply.text,
+        "finish_reason": record.reply.finish_reason,
+        "scores": {name: [float(part.value), float(part.weight)] for name, part in record.parts.items()},
+    }
+
+
+@contextmanager
+def _bar(total: int) -> Iterator[Callable[[int], None]]:
+    console = Console(stderr=True)
+    columns = (TextColumn("Asking"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        task = progress.add_task("", total=total)
+        yield lambda done: progress.update(task, completed=done)
