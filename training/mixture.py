@@ -1,0 +1,34 @@
+"""How often training draws each family. Pictures and videos are packed apart, since their patches differ in size."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping
+from typing import Literal
+
+from qwen3vl.drawn import draw
+from qwen3vl.drawn.sample import Sample, Split
+
+PieceKind = Literal["picture", "video"]
+
+# Reading needs most practice; shapes are learnt within minutes and only kept in mind.
+SHARES: Mapping[str, float] = {
+    "text": 0.26,
+    "screens": 0.18,
+    "documents": 0.18,
+    "web": 0.12,
+    "shapes": 0.07,
+    "charts": 0.05,
+    "diagrams": 0.04,
+    "pages": 0.04,
+    "thinking": 0.03,
+    "chat": 0.03,
+}
+VIDEO = "video"
+PICTURE_LAST = 0.1  # how often the pictures stand behind the first question
+
+
+def draw_sample(rng: random.Random, split: Split, kind: PieceKind) -> tuple[Sample, bool]:
+    """A sample for a piece of this kind, and whether its pictures stand behind the first question."""
+    family = VIDEO if kind == "video" else rng.choices(list(SHARES), list(SHARES.values()))[0]
+    return draw(rng, family, split=split), rng.random() < PICTURE_LAST
