@@ -73,6 +73,25 @@ def test_draws_follow_the_reference_distribution(changes: dict[str, float]) -> N
     assert (deviation <= 4 * (expected * (1 - expected) / 6000).sqrt() + 1e-3).all()
 
 
+@pytest.mark.parametrize("changes", [{"top_k": 5}, {"top_p": 0.6}, {"min_p": 0.1}, {"top_k": 9, "top_p": 0.8}, {}])
+def test_the_largest_draw_falls_on_no_token_that_was_cut(
+    changes: dict[str, float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A draw just below one is one in float32, and so as large as the sum of all that is kept."""
+    params = replace(NEUTRAL, **changes)  # type: ignore[arg-type]
+    logits = logits_for(5, rows=50)
+    probabilities, ids = logits.softmax(-1).sort(-1, descending=True)
+    ranks = torch.arange(VOCABULARY)
+    kept = ranks < (params.top_k or VOCABULARY)
+    cut = probabilities * kept
+    cut /= cut.sum(-1, keepdim=True)
+    kept = kept & (cut.cumsum(-1) - cut < params.top_p) & (cut >= params.min_p * cut[:, :1])
+    last = ids.gather(-1, kept.sum(-1, keepdim=True) - 1)[:, 0]
+    monkeypatch.setattr(SamplingState, "draw", lambda state: 1 - 2**-53)
+    tokens = sample(logits, [SamplingState(params, 0, []) for _ in range(50)], [None] * 50)
+    assert [token and token.token_id for token in tokens] == last.tolist()
+
+
 def test_rows_with_different_options_do_not_disturb_each_other() -> None:
     logits = logits_for(4, rows=4)
     options = [replace(NEUTRAL, temperature=0.0), NEUTRAL, replace(NEUTRAL, top_k=2), replace(NEUTRAL, top_p=0.4)]
@@ -86,6 +105,26 @@ def test_a_seed_repeats_its_draws() -> None:
     first, second = (SamplingState(NEUTRAL, 11, []) for _ in range(2))
     rows = [logits_for(i) for i in range(20)]
     assert [sample(r, [first], [None]) for r in rows] == [sample(r, [second], [None]) for r in rows]
+
+
+def test_a_row_that_is_not_a_number_gives_no_token() -> None:
+    logits = logits_for(6, rows=4)
+    logits[1, 3] = torch.nan
+    logits[2] = torch.nan
+    options = [NEUTRAL, replace(NEUTRAL, top_k=3), replace(NEUTRAL, temperature=0.0), replace(NEUTRAL, min_p=0.1)]
+    got = sample(logits, [SamplingState(p, 2, []) for p in options], [None] * 4)
+    assert got[1] is None
+    assert got[2] is None
+    for row in (0, 3):
+        assert got[row] == sample(logits[row : row + 1], [SamplingState(options[row], 2, [])], [None])[0]
+
+
+@pytest.mark.parametrize("temperature", [1e-3, 1e-4, 1e-5, 1e-40])
+def test_next_to_no_temperature_is_greedy(temperature: float) -> None:
+    logits = logits_for(8, rows=20) * 10
+    states = [SamplingState(replace(NEUTRAL, temperature=temperature), seed, []) for seed in range(20)]
+    tokens = sample(logits, states, [None] * 20)
+    assert [token and token.token_id for token in tokens] == logits.argmax(-1).tolist()
 
 
 def test_repetition_penalty_equals_the_reference() -> None:

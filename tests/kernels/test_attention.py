@@ -19,8 +19,8 @@ BLOCK = 4
 def make_step(
     lengths: list[tuple[int, int]], heads: int, kv_heads: int, dim: int, generator: torch.Generator
 ) -> tuple[AttentionGroup, torch.Tensor, tuple[torch.Tensor, torch.Tensor], list[tuple[torch.Tensor, torch.Tensor]]]:
-    """A group of sequences with (queries, context) tokens, whose blocks are scattered over the cache in random
-    order.
+    """A group of sequences with (queries, context) tokens, whose blocks are scattered over the cache in random order.
+    What nobody holds is not a number: blocks of no sequence, and the slots behind a sequence's end.
     """
     widths = [-(-context // BLOCK) for _, context in lengths]
     order = torch.randperm(sum(widths) + 3, generator=generator)
@@ -35,8 +35,6 @@ def make_step(
         slots = torch.tensor([int(tables[row, i // BLOCK]) * BLOCK + i % BLOCK for i in range(context)])
         write_kv(key, value, cache, slots)
         contents.append((key, value))
-    for part in cache:  # what no sequence owns may hold anything that is finite
-        part.nan_to_num_(nan=1e3)
     starts = torch.tensor([0, *(queries for queries, _ in lengths)]).cumsum(0)
     group = AttentionGroup(
         first_token=0,
@@ -81,6 +79,25 @@ def test_paged_attention(lengths: list[tuple[int, int]], heads: int, kv_heads: i
     else:
         out = paged_attention(query, cache, [group], scale)
     torch.testing.assert_close(out.double(), definition(query, lengths, contents, scale), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("attend", ["chosen", "reference"])
+@pytest.mark.parametrize("spoiled", [(0,), (1,), (0, 1)], ids=["keys", "values", "both"])
+def test_a_neighbour_that_is_not_a_number_stays_alone(attend: str, spoiled: tuple[int, ...]) -> None:
+    """A short sequence's table is padded with a block of its long neighbour, whose numbers have overflowed."""
+    generator = torch.Generator().manual_seed(1)
+    lengths = [(1, 18), (1, 3)]
+    group, query, cache, contents = make_step(lengths, 4, 2, 16, generator)
+    group.block_tables[1, 1:] = group.block_tables[0, 0]
+    for number in spoiled:
+        cache[number][group.block_tables[0]] = torch.nan
+    if attend == "reference":
+        out = paged_attention_reference(query, cache, group, 0.25)
+    else:
+        out = paged_attention(query, cache, [group], 0.25)
+    assert out[0].isnan().all()
+    expected = definition(query, lengths, contents, 0.25)
+    torch.testing.assert_close(out[1].double(), expected[1], rtol=1e-5, atol=1e-5)
 
 
 def test_groups_follow_each_other_in_the_flat_batch() -> None:
