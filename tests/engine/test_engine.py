@@ -24,7 +24,7 @@ from support.inputs import CASES_BY_NAME, clip, picture, user
 from support.tiny import SHIPPED
 
 QUESTION = [user(picture(256, 192, 1), "What color is the star?")]
-LONG = {"max_tokens": 400, "ignore_eos": True, "temperature": 0.0}
+LONG: dict[str, Any] = {"max_tokens": 400, "ignore_eos": True, "temperature": 0.0}
 
 
 @pytest.fixture(scope="module")
@@ -143,14 +143,20 @@ def test_what_the_checkpoint_says_of_sampling_applies(engine: Engine, tmp_path: 
     path = tmp_path / "generation_config.json"
     config = json.loads(path.read_text())
     path.unlink()
-    said = {"temperature": 1.4, "top_k": 30, "top_p": 0.95, "repetition_penalty": 1.3, "presence_penalty": 0.8}
+    said: dict[str, Any] = {
+        "temperature": 1.4,
+        "top_k": 30,
+        "top_p": 0.95,
+        "repetition_penalty": 1.3,
+        "presence_penalty": 0.8,
+    }
     path.write_text(json.dumps(config | {"do_sample": True} | said))
     options: dict[str, Any] = {"max_tokens": 30, "ignore_eos": True, "seed": 9}
     explicit = engine.generate(QUESTION, **options, **said).token_ids
     with Engine.load(tmp_path, device="cpu", config=EngineConfig(num_blocks=64)) as sampling:
         assert sampling.generate(QUESTION, **options).token_ids == explicit
         greedy = engine.generate(QUESTION, **options).token_ids
-        neutral = {"temperature": 0.0, "repetition_penalty": 1.0, "presence_penalty": 0.0}
+        neutral: dict[str, Any] = {"temperature": 0.0, "repetition_penalty": 1.0, "presence_penalty": 0.0}
         assert sampling.generate(QUESTION, **options, **neutral).token_ids == greedy, "a request has the last word"
     assert explicit != greedy
     for name in said:

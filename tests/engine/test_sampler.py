@@ -16,7 +16,7 @@ from transformers import (
     TopPLogitsWarper,
 )
 
-from qwen3vl.engine.sampler import SamplingParams, SamplingState, sample
+from qwen3vl.engine.sampler import SampledToken, SamplingParams, SamplingState, sample
 
 VOCABULARY = 40
 NEUTRAL = SamplingParams(
@@ -34,12 +34,19 @@ def logits_for(seed: int, rows: int = 1) -> torch.Tensor:
     return torch.randn(rows, VOCABULARY, generator=torch.Generator().manual_seed(seed)) * 2
 
 
+def sampled(logits: torch.Tensor, states: list[SamplingState], num_logprobs: list[int | None]) -> list[SampledToken]:
+    """`sample` for rows that hold numbers only: each gets a token."""
+    tokens = [token for token in sample(logits, states, num_logprobs) if token is not None]
+    assert len(tokens) == len(states)
+    return tokens
+
+
 def frequencies(logits: torch.Tensor, params: SamplingParams, draws: int = 6000) -> torch.Tensor:
     """How often each token comes up, the row drawn in large batches by sequences with seeds of their own."""
     counts = torch.zeros(VOCABULARY)
     for start in range(0, draws, 2000):
         states = [SamplingState(params, seed, []) for seed in range(start, start + 2000)]
-        tokens = sample(logits.expand(2000, -1), states, [None] * 2000)
+        tokens = sampled(logits.expand(2000, -1), states, [None] * 2000)
         counts += torch.bincount(torch.tensor([token.token_id for token in tokens]), minlength=VOCABULARY)
     return counts / draws
 
@@ -65,7 +72,7 @@ def test_draws_follow_the_reference_distribution(changes: dict[str, float]) -> N
     if params.top_p < 1:
         warped = TopPLogitsWarper(params.top_p)(None, warped)
     if params.min_p:
-        warped = MinPLogitsWarper(params.min_p)(None, warped)
+        warped = MinPLogitsWarper(params.min_p)(None, warped)  # type: ignore[arg-type]
     expected = warped.softmax(-1)[0]
     seen = frequencies(logits, params)
     assert seen[expected == 0].sum() == 0, "a token that was cut came up"
@@ -88,15 +95,15 @@ def test_the_largest_draw_falls_on_no_token_that_was_cut(
     kept = kept & (cut.cumsum(-1) - cut < params.top_p) & (cut >= params.min_p * cut[:, :1])
     last = ids.gather(-1, kept.sum(-1, keepdim=True) - 1)[:, 0]
     monkeypatch.setattr(SamplingState, "draw", lambda state: 1 - 2**-53)
-    tokens = sample(logits, [SamplingState(params, 0, []) for _ in range(50)], [None] * 50)
-    assert [token and token.token_id for token in tokens] == last.tolist()
+    tokens = sampled(logits, [SamplingState(params, 0, []) for _ in range(50)], [None] * 50)
+    assert [token.token_id for token in tokens] == last.tolist()
 
 
 def test_rows_with_different_options_do_not_disturb_each_other() -> None:
     logits = logits_for(4, rows=4)
     options = [replace(NEUTRAL, temperature=0.0), NEUTRAL, replace(NEUTRAL, top_k=2), replace(NEUTRAL, top_p=0.4)]
-    together = sample(logits, [SamplingState(p, 7, []) for p in options], [None] * 4)
-    alone = [sample(logits[i : i + 1], [SamplingState(p, 7, [])], [None])[0] for i, p in enumerate(options)]
+    together = sampled(logits, [SamplingState(p, 7, []) for p in options], [None] * 4)
+    alone = [sampled(logits[i : i + 1], [SamplingState(p, 7, [])], [None])[0] for i, p in enumerate(options)]
     assert together == alone
     assert together[0].token_id == int(logits[0].argmax())
 
@@ -104,7 +111,7 @@ def test_rows_with_different_options_do_not_disturb_each_other() -> None:
 def test_a_seed_repeats_its_draws() -> None:
     first, second = (SamplingState(NEUTRAL, 11, []) for _ in range(2))
     rows = [logits_for(i) for i in range(20)]
-    assert [sample(r, [first], [None]) for r in rows] == [sample(r, [second], [None]) for r in rows]
+    assert [sampled(r, [first], [None]) for r in rows] == [sampled(r, [second], [None]) for r in rows]
 
 
 def test_a_row_that_is_not_a_number_gives_no_token() -> None:
@@ -123,8 +130,8 @@ def test_a_row_that_is_not_a_number_gives_no_token() -> None:
 def test_next_to_no_temperature_is_greedy(temperature: float) -> None:
     logits = logits_for(8, rows=20) * 10
     states = [SamplingState(replace(NEUTRAL, temperature=temperature), seed, []) for seed in range(20)]
-    tokens = sample(logits, states, [None] * 20)
-    assert [token and token.token_id for token in tokens] == logits.argmax(-1).tolist()
+    tokens = sampled(logits, states, [None] * 20)
+    assert [token.token_id for token in tokens] == logits.argmax(-1).tolist()
 
 
 def test_repetition_penalty_equals_the_reference() -> None:
@@ -134,7 +141,7 @@ def test_repetition_penalty_equals_the_reference() -> None:
     for step in range(12):
         logits = logits_for(step)
         expected = RepetitionPenaltyLogitsProcessor(penalty)(torch.tensor([history]), logits.clone()).argmax()
-        token = sample(logits, [state], [None])[0].token_id
+        token = sampled(logits, [state], [None])[0].token_id
         assert token == int(expected)
         history.append(token)
 
@@ -148,7 +155,7 @@ def test_presence_and_frequency_count_the_answer_only(presence: float, frequency
     for step in range(15):
         logits = logits_for(step % 3)  # the same favourites come back
         expected = int((logits[0] - counts * frequency - (counts > 0) * presence).argmax())
-        assert sample(logits, [state], [None])[0].token_id == expected
+        assert sampled(logits, [state], [None])[0].token_id == expected
         counts[expected] += 1
 
 
@@ -156,7 +163,7 @@ def test_logprobs_are_the_models_own() -> None:
     """Before penalties and temperature, most likely first."""
     logits = logits_for(9)
     params = replace(NEUTRAL, temperature=0.3, presence_penalty=1.0)
-    token = sample(logits, [SamplingState(params, 0, [])], [5])[0]
+    token = sampled(logits, [SamplingState(params, 0, [])], [5])[0]
     logprobs = logits[0].log_softmax(-1)
     assert token.logprob == pytest.approx(float(logprobs[token.token_id]))
     best = logprobs.topk(5)
