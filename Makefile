@@ -18,9 +18,10 @@ DEBIAN := chromium fonts-dejavu-core fonts-liberation fonts-open-sans fonts-robo
 serve: $(VENV)/run.stamp
 	$(BIN)/qwen3vl serve $(ARGS)
 
-# pytest comes last, so that its summary is the last line.
+# Two files of tests at a time, each on one core: small networks gain nothing from a second thread. pytest comes last, so
+# that its summary is the last line.
 test: $(VENV)/dev.stamp $(VENV)/debian.stamp lint
-	$(BIN)/python -m pytest $(ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
 
 lint: $(VENV)/dev.stamp
 	$(BIN)/ruff format --check .
