@@ -5,7 +5,7 @@ happens around a request, its answer is the one it would have got alone.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
 import pytest
@@ -28,7 +28,7 @@ CONVERSATIONS = [
 ]
 SMALL = GenerationOptions(min_pixels=1024)  # pictures stay as small as they are drawn
 STATES = {"reading", "writing", "waiting", "preempted", "not born", "finished"}
-NUM_REQUESTS = 16
+NUM_REQUESTS = 12
 
 
 @dataclass(eq=False)
@@ -38,17 +38,37 @@ class Asked:
     prompt: Prompt
     options: GenerationOptions
     request: Request | None = None
-    deltas: list[Delta] = field(default_factory=list)
-    cancelled: bool = False
+    items: list[Delta | BaseException] = field(default_factory=list)
+    seen_at_cancel: int | None = None  # items, for one that was cancelled before its end
 
-    def sink(self, item: Delta | BaseException) -> None:
-        assert isinstance(item, Delta), item
-        assert not self.cancelled, "something came after the request was cancelled"
-        self.deltas.append(item)
+    def ask(self, engine: Engine) -> Request:
+        self.request = engine._request(self.prompt, self.options, self.items.append)
+        engine._core.add(self.request)
+        return self.request
+
+    def cancel(self, engine: Engine) -> None:
+        """It may have ended already, which must not matter."""
+        assert self.request is not None
+        if self.request.id in engine._core.requests:
+            self.seen_at_cancel = len(self.items)
+        engine._core.cancel(self.request.id)
+
+    def check_end(self) -> None:
+        """Those that were cancelled heard nothing more, the others heard how it ended."""
+        if self.seen_at_cancel is not None:
+            assert len(self.items) == self.seen_at_cancel
+        else:
+            assert isinstance(self.items[-1], Delta)
+            assert self.items[-1].usage is not None
 
     def answer(self, index: int) -> tuple[list[int], str]:
-        own = [delta for delta in self.deltas if delta.index == index]
-        return [token for delta in own for token in delta.token_ids], "".join(delta.text for delta in own)
+        return spoken(item for item in self.items if isinstance(item, Delta) and item.index == index)
+
+
+def spoken(deltas: Iterable[Delta]) -> tuple[list[int], str]:
+    """Tokens and text."""
+    deltas = list(deltas)
+    return [token for delta in deltas for token in delta.token_ids], "".join(delta.text for delta in deltas)
 
 
 def random_options(rng: random.Random) -> GenerationOptions:
@@ -88,8 +108,7 @@ def alone(roomy: Engine) -> Callable[[Asked, int], tuple[list[int], str]]:
 
     def answer(asked: Asked, index: int) -> tuple[list[int], str]:
         assert asked.options.seed is not None
-        deltas = list(roomy.stream_prompt(asked.prompt, replace(asked.options, n=1, seed=asked.options.seed + index)))
-        return [token for delta in deltas for token in delta.token_ids], "".join(delta.text for delta in deltas)
+        return spoken(roomy.stream_prompt(asked.prompt, replace(asked.options, n=1, seed=asked.options.seed + index)))
 
     return answer
 
@@ -115,14 +134,10 @@ def test_every_answer_is_the_one_alone(
         while len(everyone) < NUM_REQUESTS or not core.idle:
             if len(everyone) < NUM_REQUESTS and (core.idle or rng.random() < 0.2):
                 asked = Asked(rng.choice(prompts), random_options(rng))
-                asked.request = engine._request(asked.prompt, asked.options, asked.sink)
-                core.add(asked.request)
+                asked.ask(engine)
                 everyone.append(asked)
             if rng.random() < 0.02:
-                chosen = rng.choice(everyone)
-                assert chosen.request is not None
-                chosen.cancelled |= chosen.request.id in core.requests
-                core.cancel(chosen.request.id)  # some have ended already, which must not matter
+                rng.choice(everyone).cancel(engine)
                 core.check()
             if not core.idle:
                 core.step()
@@ -131,8 +146,8 @@ def test_every_answer_is_the_one_alone(
         assert core.cached_tokens > 0
         assert core.scheduler.pool.num_free == core.scheduler.pool.num_blocks
     for asked in everyone:
-        if not asked.cancelled:
-            assert asked.deltas[-1].usage is not None
+        asked.check_end()
+        if asked.seen_at_cancel is None:
             for index in range(asked.options.n):
                 assert asked.answer(index) == alone(asked, index)
 
@@ -150,14 +165,11 @@ def test_cancelling_in_each_state_leaves_no_trace(
         goes_options = GenerationOptions(max_tokens=20, temperature=1.0, ignore_eos=True, n=3, seed=1)
         for wanted in sorted(STATES):
             stays, goes = Asked(short, stays_options), Asked(long, goes_options)
-            for asked in (stays, goes):
-                asked.request = engine._request(asked.prompt, asked.options, asked.sink)
-                core.add(asked.request)
-            assert goes.request is not None
-            while not goes.cancelled and goes.request.id in core.requests:
-                if wanted in {state(engine, sequence) for sequence in goes.request.sequences}:
-                    core.cancel(goes.request.id)
-                    goes.cancelled = True
+            stays.ask(engine)
+            request = goes.ask(engine)
+            while request.id in core.requests:
+                if wanted in {state(engine, sequence) for sequence in request.sequences}:
+                    goes.cancel(engine)
                     seen.add(wanted)
                 else:
                     core.step()
@@ -165,6 +177,7 @@ def test_cancelling_in_each_state_leaves_no_trace(
             while not core.idle:
                 core.step()
                 core.check()
+            goes.check_end()
             assert stays.answer(0) == alone(stays, 0)
             assert core.scheduler.pool.num_free == core.scheduler.pool.num_blocks
     assert seen == STATES

@@ -121,6 +121,19 @@ def test_n_answers_compute_the_prompt_once(engine: Engine) -> None:
     assert engine.stats().feature_misses == misses + 1
 
 
+def test_a_picture_read_in_pieces_is_encoded_once(engine: Engine) -> None:
+    """Its features wait with the sequence, whether or not there is a cache for them, and go when it has been read."""
+    config = EngineConfig(num_blocks=64, step_tokens=16, feature_bytes=0)
+    with Engine.load("tiny-moe", device="cpu", config=config) as small:
+        runner, encoded = small._core.runner, list[int]()
+        encode = runner.encode
+        runner.encode = lambda visuals: encoded.append(len(visuals)) or encode(visuals)  # type: ignore[method-assign, func-returns-value]
+        options: dict[str, Any] = {"temperature": 0.0, "max_tokens": 8, "ignore_eos": True}
+        assert small.generate(QUESTION, **options).token_ids == engine.generate(QUESTION, **options).token_ids
+        assert small.stats().steps == -(-small.stats().prompt_tokens // 16) + 7 > 8 + 3
+    assert encoded == [1]
+
+
 def test_the_end_token_ends_with_stop(engine: Engine) -> None:
     deltas = list(engine.stream(QUESTION, temperature=0.0, max_tokens=200))
     tokens = [token for delta in deltas for token in delta.token_ids]

@@ -148,6 +148,11 @@ def test_what_is_larger_needs_more(
     assert plan(device=device, **wide | larger).activations > plan(device=device, **wide | smaller).activations
 
 
+def test_the_decoder_counts_where_pictures_are_small(free: int) -> None:
+    few, many = (plan(max_patches=4, max_context=16, step_tokens=tokens).activations for tokens in (4096, 8192))
+    assert many - few > 4096 * TEXT.hidden_size * 2
+
+
 def test_patches_leave_fewer_blocks(free: int) -> None:
     few, many = (plan(memory=10 * GIB, max_patches=patches) for patches in (16_384, 65_536))
     assert many.num_blocks < few.num_blocks

@@ -216,6 +216,30 @@ def test_the_tokens_of_a_step_are_kept_to_and_used() -> None:
     assert [sum(step(queue).values()) for _ in range(4)] == [10, 10, 8, 3]
 
 
+def test_rows_of_logits_are_as_few_as_may_run() -> None:
+    """An answer that is to be scored wants one for each of its tokens, so it is read in pieces."""
+    queue = scheduler(max_running=4)
+    scored, decodes = sequence(6), sequence(3)
+    scored.token_ids += [next(_fresh) for _ in range(9)]
+    scored.scores = []
+    add(queue, decodes)
+    step(queue)
+    add(queue, scored)
+    pieces = []
+    while scored in queue.running or scored in queue.waiting:
+        chunks = {chunk.sequence: chunk for chunk in queue.schedule()}
+        assert len(chunks[decodes].rows) == 1
+        pieces.append(chunks[scored].rows)
+        queue.commit(chunks[scored])
+        queue.commit(chunks[decodes])
+        decodes.token_ids.append(next(_fresh))
+        scored.scores += [0.0] * len(pieces[-1])
+        if len(scored.scores) == 9:
+            queue.finish(scored)
+        queue.check()
+    assert pieces == [range(5, 8), range(8, 11), range(11, 14)]
+
+
 @pytest.mark.parametrize(("step_tokens", "max_running"), [(5, 6), (16, 3), (40, 6)])
 def test_random_arrivals_and_departures_end_well(step_tokens: int, max_running: int) -> None:
     """Every step keeps its bounds and does something, the oldest never gives way, and all come to their end."""

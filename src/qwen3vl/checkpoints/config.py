@@ -7,12 +7,12 @@ libraries that write these files differ from the released checkpoints.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from qwen3vl.checkpoints.files import read_json
 from qwen3vl.errors import CheckpointError
 
 _DENSE, _MOE = "qwen3_vl", "qwen3_vl_moe"
@@ -103,15 +103,9 @@ class ModelConfig:
     @classmethod
     def from_folder(cls, folder: Path) -> ModelConfig:
         """Reads `folder/config.json`. Raises `CheckpointError`."""
-        path = folder / "config.json"
-        if not path.is_file():
+        raw = read_json(folder / "config.json")
+        if raw is None:
             raise CheckpointError(f"{folder} has no config.json, so it is not a Hugging Face model folder")
-        try:
-            raw = json.loads(path.read_text(encoding="utf-8"))
-        except (UnicodeDecodeError, json.JSONDecodeError) as error:
-            raise CheckpointError(f"{path} is not valid JSON: {error}") from error
-        if not isinstance(raw, dict):
-            raise CheckpointError(f"{path} must hold a JSON object")
         return cls.from_dict(raw)
 
     @classmethod

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from qwen3vl.checkpoints.files import read_json
 from qwen3vl.errors import CheckpointError
 
 
@@ -31,7 +31,7 @@ class GenerationDefaults:
         With `do_sample` false, which is also the file format's default, the temperature is 0 whatever else is said.
         Raises `CheckpointError` when no end token is found or a value is not a number.
         """
-        raw = _read(folder / "generation_config.json")
+        raw = read_json(folder / "generation_config.json") or {}
         eos = _ids(raw.get("eos_token_id")) or _eos_of_config(folder) or _eos_of_tokenizer(folder)
         if not eos:
             raise CheckpointError(
@@ -56,15 +56,15 @@ class GenerationDefaults:
 
 
 def _eos_of_config(folder: Path) -> tuple[int, ...]:
-    raw = _read(folder / "config.json")
+    raw = read_json(folder / "config.json") or {}
     return _ids(raw.get("eos_token_id")) or _ids((raw.get("text_config") or {}).get("eos_token_id"))
 
 
 def _eos_of_tokenizer(folder: Path) -> tuple[int, ...]:
     """The tokenizer config names the token; its id is looked up among the added tokens of `tokenizer.json`."""
-    token = _read(folder / "tokenizer_config.json").get("eos_token")
+    token = (read_json(folder / "tokenizer_config.json") or {}).get("eos_token")
     content = token.get("content") if isinstance(token, Mapping) else token
-    added = _read(folder / "tokenizer.json").get("added_tokens") or []
+    added = (read_json(folder / "tokenizer.json") or {}).get("added_tokens") or []
     return tuple(entry["id"] for entry in added if content is not None and entry["content"] == content)
 
 
@@ -80,15 +80,3 @@ def _number(raw: Mapping[str, Any], key: str, default: float) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or value < 0:
         raise CheckpointError(f"generation_config.json: {key} must be a number of at least 0, got {value!r}")
     return float(value)
-
-
-def _read(path: Path) -> dict[str, Any]:
-    if not path.is_file():
-        return {}
-    try:
-        raw = json.loads(path.read_text(encoding="utf-8"))
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise CheckpointError(f"{path} is not valid JSON: {error}") from error
-    if not isinstance(raw, dict):
-        raise CheckpointError(f"{path} must hold a JSON object")
-    return raw

@@ -16,10 +16,10 @@ import numpy as np
 import torch
 
 from qwen3vl.checkpoints.config import VisionConfig
+from qwen3vl.checkpoints.files import read_json
 from qwen3vl.errors import CheckpointError, InputError
 from qwen3vl.media.image import resize
 from qwen3vl.media.types import Pixels, VideoSampling
-from qwen3vl.prompt.files import read_json
 from qwen3vl.prompt.resize import picture_size, video_size
 
 

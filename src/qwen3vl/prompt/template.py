@@ -14,8 +14,8 @@ from jinja2.nodes import Node
 from jinja2.parser import Parser
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
+from qwen3vl.checkpoints.files import read_json
 from qwen3vl.errors import CheckpointError, InputError
-from qwen3vl.prompt.files import read_json
 
 _NAMED_TOKENS = ("bos_token", "eos_token", "pad_token", "unk_token")
 
