@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
 import pytest
+import torch
 
 from qwen3vl import Engine
 from qwen3vl.engine.build import EngineConfig
@@ -28,7 +29,7 @@ CONVERSATIONS = [
 ]
 SMALL = GenerationOptions(min_pixels=1024)  # pictures stay as small as they are drawn
 STATES = {"reading", "writing", "waiting", "preempted", "not born", "finished"}
-NUM_REQUESTS = 12
+NUM_REQUESTS = 14
 
 
 @dataclass(eq=False)
@@ -96,6 +97,15 @@ def state(engine: Engine, sequence: Sequence) -> str:
     return "not born"
 
 
+@pytest.fixture(scope="module", autouse=True)
+def one_thread() -> Iterator[None]:
+    """Thousands of small steps: threads that wait for each other would cost more than they compute."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 @pytest.fixture(scope="module")
 def roomy() -> Iterator[Engine]:
     with Engine.load("tiny-moe", device="cpu", config=EngineConfig(num_blocks=100)) as engine:
@@ -116,9 +126,9 @@ def alone(roomy: Engine) -> Callable[[Asked, int], tuple[list[int], str]]:
 @pytest.mark.parametrize(
     ("seed", "config"),
     [
-        (1, EngineConfig(num_blocks=32, block_size=4, step_tokens=17, max_running=8, feature_bytes=0)),
+        (5, EngineConfig(num_blocks=32, block_size=4, step_tokens=17, max_running=8, feature_bytes=0)),
         (2, EngineConfig(num_blocks=28, block_size=4, step_tokens=200, max_running=20)),
-        (3, EngineConfig(num_blocks=28, block_size=4, step_tokens=48, max_running=3, feature_bytes=100_000)),
+        (1, EngineConfig(num_blocks=28, block_size=4, step_tokens=48, max_running=3, feature_bytes=100_000)),
     ],
 )
 def test_every_answer_is_the_one_alone(
