@@ -41,7 +41,7 @@ def parse_size(size: int | str) -> int:
     """Bytes from a number or from text such as "12GiB", "800 MB" or "3.5G"; all units are powers of 1,024."""
     if isinstance(size, int) and not isinstance(size, bool) and size > 0:
         return size
-    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([KMGT]?)(?:i?B)?\s*", str(size), re.IGNORECASE)
+    match = re.fullmatch(r"\s*(\d{1,18}(?:\.\d{1,18})?)\s*([KMGT]?)(?:i?B)?\s*", str(size), re.IGNORECASE)
     if match is None or float(match[1]) == 0:
         raise InputError(f"memory must be a positive number of bytes or a size such as '12GiB', got {size!r}")
     return int(float(match[1]) * _UNITS[match[2].upper()])
