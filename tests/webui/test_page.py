@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import io
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -140,7 +141,9 @@ def test_the_answer_streams_and_stop_stops(page: Page, endless_site: tuple[Engin
     _shoot(page, "stopped")
 
 
-def test_leaving_the_page_cancels(page: Page, browser: Watched, endless_site: tuple[Engine, str]) -> None:
+@pytest.mark.parametrize("after", [0, 0.02, 0.05, 0.3])
+def test_leaving_the_page_cancels(page: Page, browser: Watched, endless_site: tuple[Engine, str], after: float) -> None:
+    """At whatever moment: before the page's stream of the answer is open, too."""
     engine, url = endless_site
     _open(page, url)
     page.locator("#settings button").click()
@@ -149,6 +152,7 @@ def test_leaving_the_page_cancels(page: Page, browser: Watched, endless_site: tu
     before = engine.stats().generated_tokens
     _ask(page, "Read the text.")
     wait_until(lambda: engine.stats().running == 1)
+    time.sleep(after)
     page.goto("about:blank")
     wait_until(lambda: engine.stats().running == 0)
     assert engine.stats().generated_tokens - before < 3400

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import deque
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass, replace
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 State = Literal["waiting", "writing", "done", "length", "stopped"]
 
+_REMEMBERED = 256  # closed pages; a question that was sent before its page closed arrives within a moment
 REFRESH_SECONDS = 0.06  # a page that is told of every token would spend its time on redrawing
 
 _STATES: dict[FinishReason | None, State] = {None: "writing", "stop": "done", "length": "length"}
@@ -50,10 +52,16 @@ class Answering:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._running: dict[str, asyncio.Task[None]] = {}
+        self._left: deque[str] = deque(maxlen=_REMEMBERED)
 
     async def ask(self, page: str, messages: list[dict[str, Any]], **options: Any) -> AsyncGenerator[Answer, None]:
-        """Yields the growing answer; the last one is done, cut or stopped. Raises what the engine raises."""
+        """Yields the growing answer; the last one is done, cut or stopped. Raises what the engine raises.
+
+        Nothing for a page that was left.
+        """
         self.stop(page)
+        if page in self._left:
+            return
         growing = _Growing()
         task = asyncio.create_task(growing.read(self._engine, messages, options))
         self._running[page] = task
@@ -77,6 +85,11 @@ class Answering:
         """Ends the answer that `page` is waiting for, if there is one."""
         if task := self._running.get(page):
             task.cancel()
+
+    def leave(self, page: str) -> None:
+        """`page` is closed: ends its answer, also one whose question is still on its way here."""
+        self._left.append(page)
+        self.stop(page)
 
 
 class _Growing:

@@ -39,7 +39,7 @@ def build_page(engine: Engine, texts: Texts) -> gr.Blocks:
     blocks = gr.Blocks(title=texts.title, analytics_enabled=False, fill_width=True, delete_cache=(600, 3600))
     with blocks:
         page.lay_out()
-        page.connect()
+        page.connect(blocks)
     return blocks
 
 
@@ -125,7 +125,7 @@ class _Page:
                     )
                     self._statistics = gr.HTML("", elem_id="statistics")
 
-    def connect(self) -> None:
+    def connect(self, blocks: gr.Blocks) -> None:
         quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
         self._prompt.change(
             self._show,
@@ -145,6 +145,7 @@ class _Page:
             **quiet,
         )
         self._stop.click(self._stop_answer, queue=False, **quiet)
+        blocks.unload(self._leave)  # the answer's own stream does not always notice that its reader is gone
         for chip, sample in zip(self._chips, self._texts.samples, strict=True):
             chip.click(_taker(sample), self._prompt, self._prompt, queue=False, **quiet)
 
@@ -234,6 +235,9 @@ class _Page:
 
     async def _stop_answer(self, request: gr.Request) -> None:
         self._answering.stop(str(request.session_hash))
+
+    async def _leave(self, request: gr.Request) -> None:
+        self._answering.leave(str(request.session_hash))
 
 
 def _taker(sample: Sample) -> Callable[[dict[str, Any]], dict[str, Any]]:
