@@ -49,7 +49,7 @@ class Agent:
     def _say(self, key: str) -> str:
         scene = self.scene
         slots = {"tool": self.tool, "screen": scene.say(*SCREEN_NAMES[self.tool])}
-        return wording.fill(scene.rng, key, scene.language, scene.split, slots)
+        return wording.fill(scene.rng, key, scene.language, scene.worded, slots)
 
     def ask(
         self,

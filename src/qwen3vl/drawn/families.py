@@ -61,11 +61,14 @@ def draw(
     family: str,
     *,
     split: Split,
+    worded: Split | None = None,
     size: tuple[int, int] | None = None,
     turns: int | None = None,
     task: str | None = None,
 ) -> Sample:
     """One sample of a family. `size` is (width, height); `turns` how many to ask, fewer if the picture gives no more.
+
+    `worded` is the split of the questions' wordings where that is another than the split of all else.
 
     With `task`, only turns of that task are asked, one unless `turns` says more. Raises `ValueError` for a family that
     is not in `FAMILIES`, or does not draw `task`.
@@ -75,7 +78,7 @@ def draw(
     if task is not None and (task not in TASKS or family not in TASKS[task].families):
         raise ValueError(f"the family {family!r} does not draw the task {task!r}")
     for _ in range(TRIES):
-        scene = Scene.new(rng, split, size or rng.choice(sizes(family, split)))
+        scene = Scene.new(rng, split, size or rng.choice(sizes(family, split)), worded)
         _FAMILIES[family].fill(scene)
         wanted_here = task == "out_of_scope" or rng.random() < OUT_OF_SCOPE
         if wanted_here and family in PICTURES:
@@ -88,7 +91,7 @@ def draw(
 
 def _sample(scene: Scene, turns: tuple[Turn, ...]) -> Sample:
     if scene.system is None and scene.rng.random() < PLAIN_SYSTEM:
-        scene.system = wording.fill(scene.rng, "system_plain", scene.language, scene.split, {})
+        scene.system = wording.fill(scene.rng, "system_plain", scene.language, scene.worded, {})
     frames = scene.frames()
     return Sample(frames, scene.kind, scene.fps, turns, scene.system, scene.thinking, tuple(scene.marks))
 

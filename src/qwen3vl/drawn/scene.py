@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -32,6 +33,8 @@ _HELD_OUT_PAIRS = ((384, 224), (416, 224), (320, 288), (352, 288), (416, 288), (
 HELD_OUT_SIZES = (*_HELD_OUT_PAIRS, *((height, width) for width, height in _HELD_OUT_PAIRS))
 TRAIN_SIZES = tuple(size for size in SIZES if size not in HELD_OUT_SIZES)
 
+HELD_OUT_COMBINATIONS = 6
+
 CHINESE_QUESTIONS = 0.35
 
 T = TypeVar("T")
@@ -47,10 +50,14 @@ class Candidate:
 
 @dataclass
 class Scene:
-    """One sample being made. `language` is that of its questions; what stands in the picture may be in another."""
+    """One sample being made. `language` is that of its questions; what stands in the picture may be in another.
+
+    `split` holds for what is drawn and `worded` for how it is asked about.
+    """
 
     rng: random.Random
     split: Split
+    worded: Split
     size: tuple[int, int]
     language: Language
     words: Words
@@ -64,9 +71,9 @@ class Scene:
     candidates: list[Candidate] = field(default_factory=list)
 
     @classmethod
-    def new(cls, rng: random.Random, split: Split, size: tuple[int, int]) -> Scene:
+    def new(cls, rng: random.Random, split: Split, size: tuple[int, int], worded: Split | None = None) -> Scene:
         language: Language = "zh" if rng.random() < CHINESE_QUESTIONS else "en"
-        return cls(rng, split, size, language, Words(rng, split))
+        return cls(rng, split, worded or split, size, language, Words(rng, split))
 
     def say(self, english: str, chinese: str) -> str:
         """The one of two texts that fits the question's language."""
@@ -75,6 +82,18 @@ class Scene:
     def pick(self, train: Sequence[T], held_out: Sequence[T]) -> T:
         """One of the options that belong to this split."""
         return self.rng.choice(train if self.split == "train" else held_out)
+
+    def combine(self, name: str, **axes: Sequence[str]) -> dict[str, str]:
+        """One option of each axis; the combination belongs to this split.
+
+        Both splits draw every option, and one combination in `HELD_OUT_COMBINATIONS` is never trained: which ones, a
+        hash of `name` and the options decides. What a sample is made of is known, and how it is put together is new.
+        """
+        while True:
+            chosen = {axis: self.rng.choice(options) for axis, options in axes.items()}
+            digest = zlib.crc32(repr((name, sorted(chosen.items()))).encode())
+            if (digest % HELD_OUT_COMBINATIONS == 0) == (self.split == "held_out"):
+                return chosen
 
     def font(self, size: int, *, chinese: bool = False, style: Style | None = None, bold: bool | None = None) -> Font:
         return font(self.rng.choice(faces(self.split, chinese=chinese, style=style, bold=bold)), size)
@@ -89,7 +108,7 @@ class Scene:
 
     def ask(self, task: str, key: str, answer: str, truth: Mapping[str, Any], weight: float, /, **slots: str) -> None:
         """Adds a turn whose question is a wording of `key` with its slots filled; `weight` makes it likelier."""
-        question = wording.phrase(self.rng, key, self.language, self.split, slots)
+        question = wording.phrase(self.rng, key, self.language, self.worded, slots)
         self.candidates.append(Candidate(Turn(task, question + self.cue, answer, truth, self.language), weight))
 
     def frames(self) -> tuple[NDArray[np.uint8], ...]:

@@ -13,9 +13,9 @@ from qwen3vl.drawn.text import ink_and_ground
 def thinking(scene: Scene) -> None:
     scene.thinking = True
     if scene.rng.random() < 0.5:
-        scene.system = wording.fill(scene.rng, "think_system", scene.language, scene.split, {})
+        scene.system = wording.fill(scene.rng, "think_system", scene.language, scene.worded, {})
     else:
-        scene.cue = wording.fill(scene.rng, "think_cue", scene.language, scene.split, {})
+        scene.cue = wording.fill(scene.rng, "think_cue", scene.language, scene.worded, {})
     scene.rng.choice((_counting, _counting, _lookups, _receipt))(scene)
 
 

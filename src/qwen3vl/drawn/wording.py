@@ -1,8 +1,8 @@
 """How people ask: the wordings of each question in English and Chinese, for training and held out.
 
-The wordings stand in `wordings/*.toml`, one table a question: `[count.en]` with `train` and `held_out` lists. A pattern
-such as `"{How many|Count the} [things]{?|}"` offers alternatives in braces and names slots in brackets. Knows nothing
-about answers.
+The wordings stand in `wordings/train` and `wordings/held_out`, one table a question with a list of patterns in each
+language. A pattern such as `"{How many|Count the} [things]{?|}"` offers alternatives in braces and names slots in
+brackets. Knows nothing about answers.
 """
 
 from __future__ import annotations
@@ -30,25 +30,23 @@ POLITE: Mapping[tuple[Language, Split], tuple[str, ...]] = {
 
 
 @cache
-def _tables() -> dict[str, dict[Language, dict[Split, tuple[str, ...]]]]:
-    tables: dict[str, dict[Language, dict[Split, tuple[str, ...]]]] = {}
-    for file in sorted(resources.files("qwen3vl.drawn").joinpath("wordings").iterdir(), key=lambda file: file.name):
+def _tables(split: Split) -> dict[str, dict[Language, tuple[str, ...]]]:
+    tables: dict[str, dict[Language, tuple[str, ...]]] = {}
+    folder = resources.files("qwen3vl.drawn").joinpath("wordings", split)
+    for file in sorted(folder.iterdir(), key=lambda file: file.name):
         for key, languages in tomllib.loads(file.read_text(encoding="utf-8")).items():
             assert key not in tables, f"the question {key} is worded twice"
-            tables[key] = {
-                language: {split: tuple(patterns) for split, patterns in splits.items()}
-                for language, splits in languages.items()
-            }
+            tables[key] = {language: tuple(patterns) for language, patterns in languages.items()}
     return tables
 
 
 def questions() -> tuple[str, ...]:
     """The keys of all worded questions."""
-    return tuple(_tables())
+    return tuple(_tables("train"))
 
 
 def patterns(key: str, language: Language, split: Split) -> tuple[str, ...]:
-    return _tables()[key][language][split]
+    return _tables(split)[key][language]
 
 
 def expansions(pattern: str) -> Iterator[str]:
