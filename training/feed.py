@@ -74,7 +74,7 @@ def pieces_of(supplies: Supplies) -> int:
     return sum(supply.pieces for supply in supplies)
 
 
-def piece_maker(draw: Draw, seed: int, split: Split, supplies: Supplies, vocabulary: Vocabulary) -> MakePiece:
+def piece_maker(draw: Draw, seed: str, split: Split, supplies: Supplies, vocabulary: Vocabulary) -> MakePiece:
     """What draws and packs the piece of a number, always the same one."""
 
     def make(number: int) -> Piece:
@@ -212,6 +212,7 @@ class WorkerFeed:
         """The thread that brings ready pieces to the device."""
         stream = None
         if self._device.type == "cuda":
+            torch.cuda.set_device(self._device)  # a thread begins on the first GPU
             stream = torch.cuda.Stream(self._device)  # type: ignore[no-untyped-call]
             for arrays in self._slots.values():
                 for array in arrays.values():

@@ -6,6 +6,8 @@
 A run ends in time whatever it has reached: `--seconds` counts from the start of the program and includes compiling, the
 last evaluation and saving. To train longer than one run may take, give the first `--until 0.5` and the next `--resume`:
 learning rates follow the share of the whole training that is done, and data goes on where it stopped.
+
+With several GPUs, `torchrun --nproc-per-node 2 -m training.train ...` shares each batch among them.
 """
 
 from __future__ import annotations
@@ -28,12 +30,13 @@ from qwen3vl.drawn import TASKS
 from training import architecture, state
 from training.batches import Budget
 from training.evaluation import Score, evaluate
-from training.feed import Feed, OrderedFeed, Supply, WorkerFeed, piece_maker, pieces_of
+from training.feed import Feed, OrderedFeed, Supplies, Supply, WorkerFeed, piece_maker, pieces_of
 from training.mixture import draw_sample
 from training.network import Network
 from training.optim import Rates
 from training.parts import Parts
 from training.state import RunState
+from training.team import Team
 from training.trainer import Losses, Trainer
 from training.upcycle import initialise, upcycle
 from training.vocabulary import Vocabulary
@@ -128,25 +131,27 @@ def start_network(
 
 def run(arguments: argparse.Namespace) -> None:
     vocabulary = Vocabulary.load(arguments.tokenizer)
-    device = torch.device(arguments.device)
+    team = Team.from_environment()
+    device = team.device(arguments.device)
     torch.set_float32_matmul_precision("high")
     network, begun, optimizer = start_network(arguments, vocabulary)
-    arguments.out.mkdir(parents=True, exist_ok=True)
-    log = Log(arguments.out / "train.log")
-    make = piece_maker(draw_sample, begun.seed, "train", SUPPLIES, vocabulary)
+    supplies = shared_supplies(team)
+    make = piece_maker(draw_sample, f"{begun.seed}.{team.rank}", "train", supplies, vocabulary)
     feed: Feed
     if arguments.workers:
-        feed = WorkerFeed(make, SUPPLIES, begun.next_piece, device, workers=arguments.workers)
+        feed = WorkerFeed(make, supplies, begun.next_piece, device, workers=arguments.workers)
     else:
-        feed = OrderedFeed(make, SUPPLIES, begun.next_piece, device)
+        feed = OrderedFeed(make, supplies, begun.next_piece, device)
     seconds = None if arguments.seconds is None else arguments.seconds - EVALUATION_SECONDS
     clock = Clock(begun.progress, arguments.until, seconds=seconds, steps=arguments.steps)
     signal.signal(signal.SIGTERM, clock.stop)
+    team.join(device)
     trainer = Trainer(
         network.to(device),
         MOE_RATES if network.config.is_moe else DENSE_RATES,
         Losses(hint=0.0 if network.config.is_moe else DENSE_HINT, expert_shares=arguments.expert_shares),
         Parts.compiled() if device.type == "cuda" else Parts(),
+        team,
         dtype=torch.bfloat16,
         seed=begun.seed,
         tasks=len(TASKS),
@@ -155,13 +160,22 @@ def run(arguments: argparse.Namespace) -> None:
     if optimizer:
         trainer.optimizer.load_state(optimizer, begun.step)
     parameters = sum(tensor.numel() for name, tensor in network.state_dict().items() if name.startswith("model."))
-    log.write("start", parameters=parameters, vocabulary=vocabulary.size, step=begun.step, progress=begun.progress)
-    train(trainer, feed, clock, log)
-    reached = replace(begun, step=trainer.step_number, progress=clock.progress, next_piece=feed.next_piece)
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    log = Log(arguments.out / "train.log") if team.rank == 0 else None
+    if log:
+        log.write("start", parameters=parameters, vocabulary=vocabulary.size, team=team.size, step=begun.step)
+    progress = train(trainer, feed, clock, log)
+    (used,) = team.highest(feed.next_piece)
+    batches = math.ceil(used / pieces_of(SUPPLIES))  # also for a next run with another number of processes
+    reached = replace(begun, step=trainer.step_number, progress=progress, next_piece=batches * pieces_of(SUPPLIES))
+    team.leave()
+    if log is None:
+        feed.close()
+        return
     state.save(arguments.out, reached, network.state_dict(), trainer.optimizer.state())
     log.write("saved", step=reached.step, progress=reached.progress, next_piece=reached.next_piece)
     feed.close()
-    make_held_out = piece_maker(draw_sample, begun.seed, "held_out", SUPPLIES, vocabulary)
+    make_held_out = piece_maker(draw_sample, str(begun.seed), "held_out", SUPPLIES, vocabulary)
     held_out = [make_held_out(number) for number in range(arguments.evaluate * pieces_of(SUPPLIES))]
     counts = range(1, network.config.text.moe.num_experts_per_tok + 1) if network.config.text.moe else [None]
     for experts in counts:
@@ -170,32 +184,43 @@ def run(arguments: argparse.Namespace) -> None:
     log.write("end")
 
 
-def train(trainer: Trainer, feed: Feed, clock: Clock, log: Log) -> None:
-    """Steps until the clock says that the run is over, with a line of the log every ten seconds."""
-    logged = clock.elapsed
-    while not clock.is_over:
-        share = trainer.step(feed.batch(), clock.progress)
-        clock.done += 1
-        if clock.elapsed - logged >= LOG_SECONDS or clock.is_over:
-            _log_step(trainer, feed, clock, log, share, clock.elapsed - logged)
+def train(trainer: Trainer, feed: Feed, clock: Clock, log: Log | None) -> float:
+    """Steps until a clock of the team says that the run is over, with a line of the log every ten seconds. Returns the
+    share of the whole training that is done."""
+    logged, share = clock.elapsed, 0.0
+    while True:
+        progress, over = trainer.team.highest(clock.progress, clock.is_over)
+        if log and trainer.tally.steps and (over or clock.elapsed - logged >= LOG_SECONDS):
+            _log_step(trainer, feed, log, progress, share, clock.elapsed - logged)
             logged = clock.elapsed
+        if over:
+            return progress
+        share = trainer.step(feed.batch(), progress)
+        clock.done += 1
 
 
-def _log_step(trainer: Trainer, feed: Feed, clock: Clock, log: Log, share: float, seconds: float) -> None:
+def shared_supplies(team: Team) -> Supplies:
+    """What each member draws of a batch: its share, so that a step is as large as one process's."""
+    if any(supply.pieces % team.size for supply in SUPPLIES):
+        sys.exit(f"{team.size} processes cannot share a batch of {[supply.pieces for supply in SUPPLIES]} pieces")
+    return [replace(supply, pieces=supply.pieces // team.size) for supply in SUPPLIES]
+
+
+def _log_step(trainer: Trainer, feed: Feed, log: Log, progress: float, share: float, seconds: float) -> None:
     by_task, others, steps = trainer.tally.read()
     losses, right, tokens = by_task[:, 1:].tolist()
     loss = sum(losses) / sum(tokens)
     values: dict[str, Any] = {
         "step": trainer.step_number,
-        "progress": round(clock.progress, 4),
+        "progress": round(progress, 4),
         "loss": round(loss, 4),
         "accuracy": round(sum(right) / sum(tokens), 4),
         "hint": round(others[0].item() / steps, 4),
         "balance": round(others[1].item() / steps, 4),
         "rate": round(share, 3),
         "ms": round(seconds / steps * 1000, 1),
-        "samples/s": round(others[2].item() / seconds),
-        "answer tokens/s": round(sum(tokens) / seconds),
+        "samples/s": round(trainer.team.size * others[2].item() / seconds),
+        "answer tokens/s": round(trainer.team.size * sum(tokens) / seconds),
     }
     if isinstance(feed, WorkerFeed):
         values["fresh"], values["failed"] = round(feed.fresh / max(1, feed.used), 3), feed.failed

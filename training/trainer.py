@@ -10,6 +10,7 @@ from training.batches import Batch
 from training.network import Network
 from training.optim import Optimizer, Rates
 from training.parts import Parts
+from training.team import Team
 from training.vocabulary import TURN_START
 
 _BALANCE_WEIGHT = 0.02
@@ -48,9 +49,19 @@ class Trainer:
     """Holds what changes from step to step: the network's weights, the optimisers, and the number of steps done."""
 
     def __init__(
-        self, network: Network, rates: Rates, losses: Losses, parts: Parts, *, dtype: torch.dtype, seed: int, tasks: int
+        self,
+        network: Network,
+        rates: Rates,
+        losses: Losses,
+        parts: Parts,
+        team: Team,
+        *,
+        dtype: torch.dtype,
+        seed: int,
+        tasks: int,
     ) -> None:
-        self.network, self.losses, self.parts, self.dtype, self.seed = network, losses, parts, dtype, seed
+        self.network, self.losses, self.parts, self.team = network, losses, parts, team
+        self.dtype, self.seed = dtype, seed
         self.optimizer = Optimizer(dict(network.named_parameters()), rates)
         self.device = next(network.parameters()).device
         self.tally = Tally(tasks, self.device)
@@ -58,8 +69,8 @@ class Trainer:
         self.step_number = 0
 
     def step(self, batch: Batch, progress: float) -> float:
-        """Learns from one batch; `progress` is the share of the training that is done. Returns the share of the highest
-        learning rates that it used."""
+        """Learns from one batch, and from those of the team's other members. `progress` is the share of the training
+        that is done. Returns the share of the highest learning rates that it used."""
         network, parts = self.network, self.parts
         hidden, patches, balance = network(batch, parts, self.dtype, self._draw_experts(batch))
         language, head = network.model.language_model, network.hint_head
@@ -79,6 +90,7 @@ class Trainer:
         )
         loss = answer_loss + self.losses.hint_weight(progress) * hint_loss + _BALANCE_WEIGHT * balance
         loss.backward()
+        self.team.average([parameter.grad for parameter in network.parameters() if parameter.grad is not None])
         share = self.optimizer.step(self.step_number, progress)
         self.step_number += 1
         self._count(batch, scores.detach(), right, hint_loss.detach(), balance.detach())

@@ -22,7 +22,7 @@ PICTURES, VIDEOS = (supply.budget for supply in SUPPLIES)
 
 
 def make(number: int) -> Piece:
-    return piece_maker(draw, 5, "train", SUPPLIES, vocabulary())(number)
+    return piece_maker(draw, "5", "train", SUPPLIES, vocabulary())(number)
 
 
 def example(drawn: Sample) -> Example:

@@ -18,7 +18,7 @@ from training.feed import MOST_FAILURES, OrderedFeed, WorkerFeed, batch_of, piec
 from training.mixture import PieceKind
 
 CPU = torch.device("cpu")
-MAKE = piece_maker(draw, 7, "train", SUPPLIES, vocabulary())
+MAKE = piece_maker(draw, "7", "train", SUPPLIES, vocabulary())
 SIZE = pieces_of(SUPPLIES)
 
 
@@ -132,6 +132,6 @@ def test_splits_differ_for_the_same_number() -> None:
         seen.append(split)
         return draw(rng, split, kind)
 
-    one, other = (piece_maker(record, 7, split, SUPPLIES, vocabulary())(0) for split in ("train", "held_out"))
+    one, other = (piece_maker(record, "7", split, SUPPLIES, vocabulary())(0) for split in ("train", "held_out"))
     assert not np.array_equal(one.arrays["patches"], other.arrays["patches"])
     assert set(seen) == {"train", "held_out"}

@@ -17,6 +17,7 @@ from training.feed import OrderedFeed, piece_maker
 from training.network import Network
 from training.optim import Rates
 from training.parts import Parts, embed
+from training.team import Team
 from training.trainer import Losses, Trainer
 
 CPU = torch.device("cpu")
@@ -25,7 +26,7 @@ CPU = torch.device("cpu")
 @pytest.mark.parametrize("moe", [False, True])
 def test_compiles_to_whole_graphs_with_the_same_gradients(moe: bool) -> None:
     """Traced forward and backward as for a GPU, but for the last stage, which writes the kernels. In bfloat16."""
-    batch = OrderedFeed(piece_maker(draw, 7, "train", SUPPLIES, vocabulary()), SUPPLIES, 0, CPU).batch()
+    batch = OrderedFeed(piece_maker(draw, "7", "train", SUPPLIES, vocabulary()), SUPPLIES, 0, CPU).batch()
     found = []
     torch.compiler.reset()
     counters.clear()
@@ -35,7 +36,7 @@ def test_compiles_to_whole_graphs_with_the_same_gradients(moe: bool) -> None:
         with torch.no_grad():
             for parameter in network.parameters():
                 parameter.normal_(0.0, 0.1, generator=generator)
-        one = Trainer(network, Rates(0.0, 0.0), Losses(), parts, dtype=torch.bfloat16, seed=0, tasks=len(TASKS))
+        one = Trainer(network, Rates(0.0, 0.0), Losses(), parts, Team(), dtype=torch.bfloat16, seed=0, tasks=len(TASKS))
         one.optimizer.step = lambda step, progress: 0.0  # type: ignore[method-assign]
         one.step(batch, 0.0)
         found.append({name: p.grad for name, p in network.named_parameters()})

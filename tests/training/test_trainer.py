@@ -20,11 +20,12 @@ from training.network import Network
 from training.optim import Rates
 from training.parts import Parts
 from training.state import RunState
+from training.team import Team
 from training.trainer import Losses, Trainer
 from training.upcycle import initialise, upcycle
 
 CPU = torch.device("cpu")
-MAKE = piece_maker(draw, 7, "train", SUPPLIES, vocabulary())
+MAKE = piece_maker(draw, "7", "train", SUPPLIES, vocabulary())
 
 
 def network(*, moe: bool) -> Network:
@@ -41,7 +42,7 @@ def network(*, moe: bool) -> Network:
 
 def trainer(made: Network, *, dtype: torch.dtype = torch.bfloat16) -> Trainer:
     rates = Rates(muon=0.02, adam=0.005, warmup_steps=4)
-    return Trainer(made, rates, Losses(), Parts(), dtype=dtype, seed=3, tasks=len(TASKS))
+    return Trainer(made, rates, Losses(), Parts(), Team(), dtype=dtype, seed=3, tasks=len(TASKS))
 
 
 def loss_of(one: Trainer) -> float:
@@ -53,7 +54,7 @@ def loss_of(one: Trainer) -> float:
 def test_learns_in_bfloat16(moe: bool) -> None:
     """The loss falls, and held-out answers come out right more often."""
     one, feed = trainer(network(moe=moe)), OrderedFeed(MAKE, SUPPLIES, 0, CPU)
-    make = piece_maker(draw, 7, "held_out", SUPPLIES, vocabulary())
+    make = piece_maker(draw, "7", "held_out", SUPPLIES, vocabulary())
     held_out = [make(number) for number in range(2 * pieces_of(SUPPLIES))]
     before = evaluate(one.network, held_out, SUPPLIES, dtype=torch.bfloat16)["all"]
     losses = []
