@@ -10,9 +10,6 @@ from PIL import Image
 
 from qwen3vl.drawn import fonts, shapes
 from qwen3vl.drawn.canvas import Box, Canvas, around, relative
-from qwen3vl.drawn.interface import THEMES
-from qwen3vl.drawn.scene import Scene
-from qwen3vl.drawn.widgets import Screen
 from qwen3vl.drawn.words import Words
 
 GROUND = (240, 240, 240)
@@ -44,24 +41,6 @@ def test_the_box_of_a_shape_is_its_ink(shape: str) -> None:
         canvas = Canvas(128, 128, GROUND)
         thing = shapes.draw_shape(canvas, shape, 61, 58, radius, "blue", (40, 80, 220))
         assert thing.box == ink(canvas.image)
-
-
-def test_the_boxes_of_widgets_are_their_ink() -> None:
-    for theme in THEMES:
-        scene = Scene.new(random.Random(3), "train", (320, 96))
-        font = scene.font(14, style="sans", bold=False)
-        ground = theme.panel
-        canvas = Canvas(320, 96, ground)
-        screen = Screen(scene, canvas, theme, False, "computer_use", font, font)
-        assert screen.button(20, 30, width=120).box == ink(canvas.image, ground)
-        canvas.restart(ground)
-        screen.field(20, 30, 200)
-        box = screen.widgets[-1].box
-        frame = canvas.image.crop((box[0] - 5, box[1] - 1, box[2] + 5, box[3] + 5))
-        measured = ink(frame, ground)
-        assert measured[0] == 5
-        assert measured[2] == 5 + box[2] - box[0]
-        assert measured[3] == 1 + box[3] - box[1]
 
 
 def test_relative_boxes_are_clamped_to_the_scale() -> None:

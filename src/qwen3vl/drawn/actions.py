@@ -10,20 +10,15 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from qwen3vl.drawn import wording
 from qwen3vl.drawn.canvas import centre, relative
+from qwen3vl.drawn.interface import ICONS
+from qwen3vl.drawn.naming import KIND_NAMES, clear, reading_order, spoken
 from qwen3vl.drawn.scene import Scene, fenced_json, listing
-from qwen3vl.drawn.widgets import CLOSE, Screen, Widget
+from qwen3vl.drawn.widgets import Screen, Widget
 
-KIND_NAMES = {
-    "button": ("button", "按钮"),
-    "field": ("field", "输入框"),
-    "checkbox": ("checkbox", "复选框"),
-    "tab": ("tab", "标签"),
-    "menu": ("menu", "菜单"),
-    "item": ("item", "选项"),
-    "link": ("link", "链接"),
-}
+PLURALS = {"button": "buttons", "checkbox": "checkboxes", "switch": "switches", "field": "fields"}
+MOST_OF_A_KIND = 6
+CLICKED, TYPED = 5, 2  # controls of a screen that are asked for: more is time spent on what is not chosen
 SCREEN_NAMES = {"computer_use": ("computer", "电脑"), "mobile_use": ("phone", "手机")}
 SCROLLED = 500  # pixels of one scroll step in the tool call
 SWIPE = {"down": ([500, 700], [500, 300]), "up": ([500, 300], [500, 700])}  # content moves against the finger
@@ -48,8 +43,7 @@ class Agent:
 
     def _say(self, key: str) -> str:
         scene = self.scene
-        slots = {"tool": self.tool, "screen": scene.say(*SCREEN_NAMES[self.tool])}
-        return wording.fill(scene.rng, key, scene.language, scene.worded, slots)
+        return scene.fill(key, tool=self.tool, screen=scene.say(*SCREEN_NAMES[self.tool]))
 
     def ask(
         self,
@@ -78,29 +72,17 @@ class Agent:
 
 
 def ask_about(screen: Screen) -> None:
-    scene = screen.scene
+    scene, widgets = screen.scene, screen.widgets
     agent = Agent(scene, screen.tool)
-    counts = [widget.text.lower() for widget in screen.widgets]
-    known = [widget for widget in screen.widgets if counts.count(widget.text.lower()) == 1]
-    for widget in known:
-        _ask_click(screen, agent, widget, 3.0 / len(known))
-        if widget.kind == "field":
-            _ask_type(screen, agent, widget)
+    fields = [widget for widget in widgets if widget.kind == "field"]
+    for widget in scene.rng.sample(widgets, min(CLICKED, len(widgets))):
+        _ask_click(screen, agent, widget, 3.0 / CLICKED)
+    for widget in scene.rng.sample(fields, min(TYPED, len(fields))):
+        _ask_type(screen, agent, widget)
     _ask_scroll(scene, agent)
     _ask_key(scene, agent)
-    _ask_places(screen, known)
+    _ask_places(screen)
     _ask_describe(screen)
-
-
-def _spoken(scene: Scene, widget: Widget) -> str:
-    """What a person calls a widget."""
-    if widget.kind == "close":
-        return scene.say(scene.rng.choice(("the close button", "the X")), scene.rng.choice(("关闭按钮", "叉号")))
-    kind = scene.say(*KIND_NAMES[widget.kind])
-    if scene.language == "zh":
-        return scene.rng.choice((f"“{widget.text}”", f"“{widget.text}”{kind}", f"{widget.text}{kind}", widget.text))
-    options = (f'"{widget.text}"', f"the {widget.text} {kind}", f'the "{widget.text}" {kind}', widget.text)
-    return scene.rng.choice(options)
 
 
 def _element(scene: Scene, widget: Widget) -> dict[str, Any]:
@@ -113,9 +95,11 @@ def _ask_click(screen: Screen, agent: Agent, widget: Widget, weight: float) -> N
     truth = {"element": widget.text, "box": box, "point": point}
     call = {"action": "left_click" if screen.tool == "computer_use" else "click", "coordinate": point}
     plain = {"action": "click", "element": _element(scene, widget)}
-    name = widget.text if widget.kind != "close" else scene.say(*CLOSE.values())
+    name = widget.text
     why = scene.say(f"Click {name}.", f"点击{name}。")
-    if widget.kind == "checkbox":
+    if widget.kind == "radio" and widget.on:
+        return
+    if widget.kind in ("checkbox", "switch"):
         asked_on = scene.rng.random() < 0.5
         key = "gui_tick" if asked_on else "gui_untick"
         if asked_on == widget.on:
@@ -123,19 +107,20 @@ def _ask_click(screen: Screen, agent: Agent, widget: Widget, weight: float) -> N
             reason = scene.say(
                 f"{name} is already {'on' if widget.on else 'off'}.", f"{name}已经{'打开' if widget.on else '关闭'}。"
             )
-            agent.ask("gui_done", key, done, {"action": "done"}, reason, {}, weight * 2, target=widget.text)
+            agent.ask("gui_done", key, done, {"action": "done"}, reason, {}, weight * 2, target=spoken(screen, widget))
         else:
-            agent.ask("gui_click", key, call, plain, why, truth, weight, target=widget.text)
+            agent.ask("gui_click", key, call, plain, why, truth, weight, target=spoken(screen, widget))
         return
-    key = "gui_close" if widget.kind == "close" and scene.rng.random() < 0.5 else "gui_click"
-    agent.ask("gui_click", key, call, plain, why, truth, weight, target=_spoken(scene, widget))
+    closes = widget.kind == "icon" and widget.text == scene.say(*ICONS["close"])
+    key = "gui_close" if closes and scene.rng.random() < 0.5 else "gui_click"
+    agent.ask("gui_click", key, call, plain, why, truth, weight, target=spoken(screen, widget))
 
 
 def _ask_type(screen: Screen, agent: Agent, widget: Widget) -> None:
     """Types into the field that has the focus; any other field has to be clicked first, unless JSON names it."""
     scene, words = screen.scene, screen.scene.words
     text = scene.rng.choice((words.cased, words.code, words.name, lambda: words.zh(2, 4)))()
-    slots = {"text": text, "target": _spoken(scene, widget)}
+    slots = {"text": text, "target": spoken(screen, widget)}
     box, point = relative(widget.box, scene.size), relative(centre(widget.box), scene.size)
     truth = {"element": widget.text, "box": box, "point": point}
     why = scene.say(f"Type into {widget.text}.", f"在{widget.text}中输入。")
@@ -175,30 +160,26 @@ def _ask_key(scene: Scene, agent: Agent) -> None:
     agent.ask("gui_key", "gui_key", call, plain, why, {"keys": names}, 0.5, keys=said)
 
 
-def _ask_places(screen: Screen, known: list[Widget]) -> None:
+def _ask_places(screen: Screen) -> None:
     scene = screen.scene
-    named = [widget for widget in known if widget.kind != "close"]
-    if not named:
+    if not screen.widgets:
         return
-    one = scene.rng.choice(named)
-    box = {"box": relative(one.box, scene.size), "label": one.text}
-    what = _spoken(scene, one)
-    answer = fenced_json([{"bbox_2d": box["box"], "label": one.text}])
-    scene.ask("boxes", "boxes", answer, {"boxes": [box]}, 0.6, what=what)
-    point = relative(centre(one.box), scene.size)
-    answer = fenced_json([{"point_2d": point, "label": one.text}])
-    scene.ask("points", "points", answer, {"points": [{**box, "point": point}]}, 0.4, what=what)
-    for widget in known:
+    for task, weight in (("boxes", 0.6), ("points", 0.4)):
+        one = scene.rng.choice(screen.widgets)
+        box, point = relative(one.box, scene.size), relative(centre(one.box), scene.size)
+        place = {"bbox_2d": box} if task == "boxes" else {"point_2d": point}
+        truth = {"box": box, "label": one.text} | ({"point": point} if task == "points" else {})
+        answer = fenced_json([{**place, "label": one.text}])
+        scene.ask(task, task, answer, {task: [truth]}, weight, what=spoken(screen, one))
+    for widget in screen.widgets:
         if widget.value:
             scene.ask("form_value", "form_value", widget.value, {"value": widget.value}, 0.4, field=widget.text)
-    kinds = {kind: [w for w in named if w.kind == kind] for kind in ("button", "checkbox")}
-    for kind, group in kinds.items():
-        if 1 < len(group) <= 6:
+    for kind in ("button", "checkbox", "switch", "field"):
+        group = reading_order([widget for widget in screen.widgets if widget.kind == kind])
+        if 1 < len(group) <= MOST_OF_A_KIND and clear(screen, kind):
             boxes = [{"box": relative(w.box, scene.size), "label": w.text} for w in group]
-            plural = scene.say(
-                {"button": "all buttons", "checkbox": "all checkboxes"}[kind], f"所有{KIND_NAMES[kind][1]}"
-            )
             items = [{"bbox_2d": item["box"], "label": item["label"]} for item in boxes]
+            plural = scene.say(f"all {PLURALS[kind]}", f"所有{KIND_NAMES[kind][1]}")
             scene.ask("boxes", "boxes", fenced_json(items), {"boxes": boxes}, 0.4, what=plural)
 
 
@@ -208,7 +189,8 @@ def _ask_describe(screen: Screen) -> None:
         *{"computer_use": ("A screen", "一个界面"), "mobile_use": ("A phone screen", "一个手机界面")}[screen.tool]
     )
     titled = scene.say(f' titled "{screen.title}"', f"，标题是“{screen.title}”") if screen.title else ""
-    texts = [widget.text for widget in screen.widgets if widget.kind == "button"][:3]
+    texts = [widget.text for widget in reading_order(screen.widgets) if widget.kind == "button"]
+    texts = list(dict.fromkeys(texts))[:3] if clear(screen, "button") else []
     buttons = ""
     if texts:
         noun = "buttons" if len(texts) > 1 else "button"

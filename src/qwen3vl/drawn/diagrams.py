@@ -1,33 +1,33 @@
 """Family `diagrams`: boxes with texts and arrows between them. To Draw.io XML, and what follows what.
 
-Positions in the XML are on a page of 1000 by 1000, as all coordinates in answers are; whoever shows it scales it to the
-picture.
+Nodes are listed in reading order, row by row, and arrows in the order of the nodes that they leave and reach. Positions
+in the XML are on a page of 1000 by 1000, as all coordinates in answers are; whoever shows it scales it to the picture.
 """
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from xml.sax.saxutils import quoteattr
 
-from qwen3vl.drawn.canvas import Box, Canvas, Color, relative
+from qwen3vl.drawn.canvas import relative
+from qwen3vl.drawn.diagram_drawing import ROOM, Look, Node, draw_arrows, draw_node, fill_of
+from qwen3vl.drawn.diagram_layouts import LAYOUTS, Plan
 from qwen3vl.drawn.fonts import Font
+from qwen3vl.drawn.order import reading_order
+from qwen3vl.drawn.paper import CHINESE_PAPERS, SMALLEST, SMALLEST_CHINESE, ink_and_ground, sheet
 from qwen3vl.drawn.scene import Scene
-from qwen3vl.drawn.tables import CHINESE_DOCUMENTS, unique
-from qwen3vl.drawn.text import ink_and_ground
+from qwen3vl.drawn.tables import unique
 
-STYLES = {"box": "rounded=0", "rounded": "rounded=1", "ellipse": "ellipse", "rhombus": "rhombus"}
-FILLS: tuple[Color | None, ...] = (None, None, (218, 232, 252), (213, 232, 212), (255, 242, 204), (248, 206, 204))
-HELD_OUT_FILLS: tuple[Color | None, ...] = (None, (225, 213, 231), (255, 230, 204))
-ROOM = {"box": 1.0, "rounded": 0.95, "ellipse": 0.8, "rhombus": 0.62}  # share of a node's width that its text may take
-ARROW = 6  # pixels of an arrow's head
-
-
-@dataclass(frozen=True)
-class Node:
-    text: str
-    shape: str
-    box: Box
+STYLES = {
+    "box": "rounded=0",
+    "rounded": "rounded=1",
+    "ellipse": "ellipse",
+    "rhombus": "rhombus",
+    "parallelogram": "shape=parallelogram",
+    "hexagon": "shape=hexagon",
+    "cylinder": "shape=cylinder",
+}
+SHAPES = {"one": tuple(STYLES), "mixed": ("box", "box", "rounded", "ellipse", "rhombus", "hexagon")}
 
 
 @dataclass(frozen=True)
@@ -53,144 +53,84 @@ class Diagram:
 
 
 def diagrams(scene: Scene) -> None:
-    rng, words = scene.rng, scene.words
-    chinese = rng.random() < CHINESE_DOCUMENTS
+    rng = scene.rng
+    chinese = rng.random() < CHINESE_PAPERS
     ink, ground = ink_and_ground(scene)
     canvas = scene.canvas(ground)
-    font = scene.font(15 if chinese else rng.randint(12, 14), chinese=chinese, style="sans")
-    places, edges = scene.pick((_chain, _chain, _tree), (_zigzag, _fan))(scene, font)
-    fill = scene.pick(FILLS, HELD_OUT_FILLS)
-    taken: set[str] = set()
-
-    def label(room: int) -> str:
-        while True:
-            text = words.zh(2, 4) if chinese else words.phrase(1, 2) if room > 90 else words.word().capitalize()
-            text = text if font.width(text) <= room else words.zh(2, 2) if chinese else words.short(6).capitalize()
-            if font.width(text) <= room:
-                return text
-
-    nodes = []
-    for box in places:
-        shape = rng.choice(("box", "box", "rounded", "ellipse", "rhombus"))
-        room = round((box[2] - box[0]) * ROOM[shape]) - 8
-        text = unique(lambda room=room: label(room), taken)  # type: ignore[misc]
-        nodes.append(Node(text, shape, box))
-    diagram = Diagram(nodes, edges)
-    for start, end in edges:
-        _arrow(canvas, nodes[start].box, nodes[end].box, ink)
-    for node in nodes:
-        _draw_node(canvas, node, font, ink, fill)
+    area = sheet(scene, canvas, ink)
+    chosen = scene.combine(
+        "diagram",
+        layout=tuple(LAYOUTS),
+        way=("down", "down", "right", "up", "left"),
+        lines=("straight", "elbow"),
+        heads=("filled", "open", "hollow"),
+        shapes=("one", "mixed", "flow"),
+        fills=("none", "light", "strong", "shadow"),
+    )
+    font = scene.font(SMALLEST_CHINESE if chinese else rng.randint(SMALLEST, 15), chinese=chinese, style="sans")
+    plan = LAYOUTS[chosen["layout"]](scene, area, font, chosen["way"])
+    look = Look(chosen["lines"], chosen["heads"], chosen["fills"], rng.choice((1, 1, 2)), ink)
+    diagram = _diagram(scene, plan, chosen["shapes"], font, chinese)
+    draw_arrows(canvas, plan, diagram.nodes, diagram.edges, look)
+    fill = fill_of(scene, canvas, look)
+    for node in diagram.nodes:
+        draw_node(canvas, node, font, look, fill)
     scene.keep(canvas)
-    _ask(scene, diagram)
+    ends = [end for _, end in diagram.edges]
+    _ask(scene, diagram, countable=look.lines == "straight" or len(set(ends)) == len(ends))
 
 
-def _box_around(x: int, y: int, width: int, height: int) -> Box:
-    return x - width // 2, y - height // 2, x - width // 2 + width, y - height // 2 + height
+def _diagram(scene: Scene, plan: Plan, shapes: str, font: Font, chinese: bool) -> Diagram:
+    """Texts and shapes for the places of a plan, in reading order."""
+    order = reading_order(plan.boxes)
+    number = {old: new for new, old in enumerate(order)}
+    edges = sorted((number[start], number[end]) for start, end in plan.edges)
+    same, taken = scene.rng.choice(SHAPES["one"]), set[str]()
+    nodes = []
+    for i, old in enumerate(order):
+        box = plan.boxes[old]
+        shape = same if shapes == "one" else scene.rng.choice(SHAPES["mixed"])
+        if shapes == "flow":  # as flowcharts have it: ends are round, branches are rhombs
+            leaving, coming = sum(a == i for a, _ in edges), sum(b == i for _, b in edges)
+            shape = "rhombus" if leaving > 1 else "ellipse" if not leaving or not coming else "box"
+        room = round((box[2] - box[0]) * ROOM[shape]) - 8
+        text = unique(lambda room=room: _label(scene, font, chinese, room), taken)  # type: ignore[misc]
+        nodes.append(Node(text, shape, box))
+    return Diagram(nodes, edges)
 
 
-def _chain(scene: Scene, font: Font) -> tuple[list[Box], list[tuple[int, int]]]:
-    """Nodes one after the other, down or across."""
-    rng, (width, height) = scene.rng, scene.size
-    down = height > width or rng.random() < 0.6
-    most = (height - 10) // (font.height + 44) if down else (width - 10) // 112
-    count = max(2, min(most, rng.randint(2, 5)))
-    step = (height if down else width) // count
-    box_height = font.height + rng.randint(12, 18)
-    box_width = rng.randint(100, min(180, width - 30)) if down else step - 26
-    boxes = [
-        _box_around(width // 2, step * i + step // 2, box_width, box_height)
-        if down
-        else _box_around(step * i + step // 2, height // 2 + rng.choice((0, 0, -30, 30)), box_width, box_height)
-        for i in range(count)
-    ]
-    return boxes, [(i, i + 1) for i in range(count - 1)]
+def _label(scene: Scene, font: Font, chinese: bool, room: int) -> str:
+    words = scene.words
+    while True:
+        text = words.zh(2, 5) if chinese else words.phrase(1, 2) if room > 90 else words.word().capitalize()
+        if font.width(text) > room:
+            text = words.zh(1, 2) if chinese else words.short(scene.rng.randint(3, 6)).capitalize()
+        if font.width(text) <= room:
+            return text
 
 
-def _tree(scene: Scene, font: Font) -> tuple[list[Box], list[tuple[int, int]]]:
-    """A root above two or three children, one of which may have a child of its own."""
-    rng, (width, height) = scene.rng, scene.size
-    count = 2 if width < 320 else rng.randint(2, 3)
-    rows = 3 if height >= 256 and rng.random() < 0.5 else 2
-    high, step = font.height + 14, width // count
-    boxes = [_box_around(width // 2, height // (2 * rows), min(150, width // 2), high)]
-    boxes += [_box_around(step * i + step // 2, height * 3 // (2 * rows), step - 16, high) for i in range(count)]
-    edges = [(0, i + 1) for i in range(count)]
-    if rows == 3:
-        parent = rng.randrange(count)
-        boxes.append(_box_around(step * parent + step // 2, height * 5 // 6, step - 16, high))
-        edges.append((parent + 1, count + 1))
-    return boxes, edges
-
-
-def _zigzag(scene: Scene, font: Font) -> tuple[list[Box], list[tuple[int, int]]]:
-    """Held-out layout: a chain that runs left, right, left."""
-    width, height = scene.size
-    count = scene.rng.randint(3, 4)
-    step, wide = height // count, width // 2 - 22
-    boxes = [
-        _box_around(width // 4 if i % 2 == 0 else width * 3 // 4, step * i + step // 2, wide, font.height + 14)
-        for i in range(count)
-    ]
-    return boxes, [(i, i + 1) for i in range(count - 1)]
-
-
-def _fan(scene: Scene, font: Font) -> tuple[list[Box], list[tuple[int, int]]]:
-    """Held-out layout: one node at the left with arrows to two or three at the right."""
-    width, height = scene.size
-    count = scene.rng.randint(2, 3)
-    step, wide = height // count, width // 2 - 30
-    boxes = [_box_around(width // 4, height // 2, wide, font.height + 16)]
-    boxes += [_box_around(width * 3 // 4, step * i + step // 2, wide, font.height + 16) for i in range(count)]
-    return boxes, [(0, i + 1) for i in range(count)]
-
-
-def _arrow(canvas: Canvas, start: Box, end: Box, ink: Color) -> None:
-    """A straight arrow between the sides of two boxes that face each other."""
-    if start[3] <= end[1]:
-        a, b = ((start[0] + start[2]) // 2, start[3]), ((end[0] + end[2]) // 2, end[1] - 1)
-    else:
-        a, b = (start[2], (start[1] + start[3]) // 2), (end[0] - 1, (end[1] + end[3]) // 2)
-    canvas.draw.line((a, b), ink, 1)
-    angle = math.atan2(b[1] - a[1], b[0] - a[0])
-    wings = [(b[0] - ARROW * math.cos(angle + turn), b[1] - ARROW * math.sin(angle + turn)) for turn in (-0.45, 0.45)]
-    canvas.draw.polygon([b, *wings], ink)
-
-
-def _draw_node(canvas: Canvas, node: Node, font: Font, ink: Color, fill: Color | None) -> None:
-    x1, y1, x2, y2 = node.box
-    filled = fill or canvas.background
-    if node.shape in ("box", "rounded"):
-        canvas.rectangle(node.box, filled, ink, radius=8 if node.shape == "rounded" else 0)
-    elif node.shape == "ellipse":
-        canvas.draw.ellipse((x1, y1, x2 - 1, y2 - 1), filled, ink)
-    else:
-        middle, centre_y = (x1 + x2 - 1) / 2, (y1 + y2 - 1) / 2
-        canvas.draw.polygon([(middle, y1), (x2 - 1, centre_y), (middle, y2 - 1), (x1, centre_y)], filled, ink)
-    dark_fill = fill is not None
-    canvas.text_middle(node.box, node.text, font, (20, 20, 20) if dark_fill else ink)
-    canvas.mark(node.box, f"node:{node.shape}")
-
-
-def _ask(scene: Scene, diagram: Diagram) -> None:
-    rng, nodes = scene.rng, diagram.nodes
+def _ask(scene: Scene, diagram: Diagram, countable: bool) -> None:
+    """`countable` is whether no two arrows run into one, so that their number can be seen."""
+    rng, nodes, edges = scene.rng, diagram.nodes, diagram.edges
     truth = {
         "nodes": [{"text": n.text, "box": relative(n.box, scene.size), "shape": n.shape} for n in nodes],
-        "edges": [list(edge) for edge in diagram.edges],
+        "edges": [list(edge) for edge in edges],
     }
     scene.ask("drawio", "drawio", f"```xml\n{diagram.xml(scene.size)}\n```", truth, 2.5)
-    followers = {i: [end for start, end in diagram.edges if start == i] for i in range(len(nodes))}
-    for i, ends in rng.sample(sorted(followers.items()), min(3, len(nodes))):
-        if len(ends) == 1:
-            text = nodes[ends[0]].text
-            scene.ask("diagram_next", "diagram_next", text, {"value": text}, 0.7, node=nodes[i].text)
+    followers = {i: [end for start, end in edges if start == i] for i in range(len(nodes))}
+    single = [(i, ends[0]) for i, ends in followers.items() if len(ends) == 1]
+    for i, end in rng.sample(single, min(3, len(single))):
+        scene.ask("diagram_next", "diagram_next", nodes[end].text, {"value": nodes[end].text}, 0.8, node=nodes[i].text)
     things = scene.say(rng.choice(("boxes", "nodes")), rng.choice(("节点", "框")))
     scene.ask("count", "count", str(len(nodes)), {"count": len(nodes)}, 0.4, things=things)
-    arrows = scene.say("arrows", "箭头")
-    scene.ask("count", "count", str(len(diagram.edges)), {"count": len(diagram.edges)}, 0.3, things=arrows)
-    first = nodes[0].text
-    arrow = "arrow" if len(diagram.edges) == 1 else "arrows"
-    text = scene.say(
-        f'A diagram of {len(nodes)} boxes and {len(diagram.edges)} {arrow}, starting at "{first}".',
-        f"一张有{len(nodes)}个框和{len(diagram.edges)}个箭头的图，从“{first}”开始。",
-    )
+    if countable:
+        arrows = scene.say("arrows", "箭头")
+        scene.ask("count", "count", str(len(edges)), {"count": len(edges)}, 0.3, things=arrows)
+    first = [node.text for i, node in enumerate(nodes) if all(end != i for _, end in edges)]
+    text = scene.say(f"A diagram of {len(nodes)} boxes.", f"一张有{len(nodes)}个框的图。")
+    if len(first) == 1:
+        text = scene.say(
+            f'A diagram of {len(nodes)} boxes, starting at "{first[0]}".',
+            f"一张有{len(nodes)}个框的图，从“{first[0]}”开始。",
+        )
     scene.ask("describe", "describe", text, {"text": text}, 0.5)

@@ -6,7 +6,7 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from qwen3vl.drawn import pages, video, wording
+from qwen3vl.drawn import pages, video
 from qwen3vl.drawn.charts import charts
 from qwen3vl.drawn.chat import ask_out_of_scope, chat
 from qwen3vl.drawn.diagrams import diagrams
@@ -83,7 +83,7 @@ def draw(
         wanted_here = task == "out_of_scope" or rng.random() < OUT_OF_SCOPE
         if wanted_here and family in PICTURES:
             ask_out_of_scope(scene, 1.0)
-        candidates = [c for c in scene.candidates if task in (None, c.turn.task)]
+        candidates = [c for c in scene.candidates if task in (None, c.task)]
         if candidates:
             return _sample(scene, _choose(rng, candidates, turns or (1 if task else rng.randint(1, MOST_TURNS))))
     raise AssertionError(f"{TRIES} scenes of {family!r} without {task!r}")
@@ -91,7 +91,7 @@ def draw(
 
 def _sample(scene: Scene, turns: tuple[Turn, ...]) -> Sample:
     if scene.system is None and scene.rng.random() < PLAIN_SYSTEM:
-        scene.system = wording.fill(scene.rng, "system_plain", scene.language, scene.worded, {})
+        scene.system = scene.fill("system_plain")
     frames = scene.frames()
     return Sample(frames, scene.kind, scene.fps, turns, scene.system, scene.thinking, tuple(scene.marks))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import random
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -42,10 +42,16 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Candidate:
-    """A turn that the picture could answer, and how much it wants to be asked."""
+    """A turn that the picture could answer, and how much it wants to be asked. It is worded when it is looked at: of
+    many candidates, few are asked."""
 
-    turn: Turn
+    task: str
     weight: float
+    worded: Callable[[], Turn]
+
+    @property
+    def turn(self) -> Turn:
+        return self.worded()
 
 
 @dataclass
@@ -107,9 +113,21 @@ class Scene:
         self.marks.extend(canvas.marks)
 
     def ask(self, task: str, key: str, answer: str, truth: Mapping[str, Any], weight: float, /, **slots: str) -> None:
-        """Adds a turn whose question is a wording of `key` with its slots filled; `weight` makes it likelier."""
-        question = wording.phrase(self.rng, key, self.language, self.worded, slots)
-        self.candidates.append(Candidate(Turn(task, question + self.cue, answer, truth, self.language), weight))
+        """Adds a turn whose question is a wording of `key` with its slots filled; `weight` makes it likelier.
+
+        One number is drawn for the wording, whatever is made of it: the rest of the sample does not depend on it.
+        """
+        seed, cue = self.rng.getrandbits(64), self.cue
+
+        def worded() -> Turn:
+            question = wording.phrase(random.Random(seed), key, self.language, self.worded, slots)
+            return Turn(task, question + cue, answer, truth, self.language)
+
+        self.candidates.append(Candidate(task, weight, worded))
+
+    def fill(self, key: str, /, **slots: str) -> str:
+        """One wording of `key` as it stands, for what is said around a question."""
+        return wording.fill(random.Random(self.rng.getrandbits(64)), key, self.language, self.worded, slots)
 
     def frames(self) -> tuple[NDArray[np.uint8], ...]:
         """The pictures as the model gets them, all worn alike; one that stands for several frames is made once."""

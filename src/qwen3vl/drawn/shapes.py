@@ -1,46 +1,33 @@
-"""Family `shapes`: coloured shapes on a plain or shaded ground. Describe, count, colour, relation, boxes, points."""
+"""Family `shapes`: coloured shapes on grounds of all kinds. Describe, count, colour, relation, boxes, points.
+
+Shapes are listed in reading order: from top to bottom, in a row from left to right. Their middles are level or clearly
+apart, so that the order can be seen.
+"""
 
 from __future__ import annotations
 
-import math
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Iterator
 
-from qwen3vl.drawn.canvas import Box, Canvas, Color, centre, relative
-from qwen3vl.drawn.sample import Language
+from qwen3vl.drawn.canvas import Canvas, centre, relative
+from qwen3vl.drawn.order import SAME_ROW, reading_order
+from qwen3vl.drawn.paper import BLACK, WHITE, blend, lightness, tint
 from qwen3vl.drawn.scene import Scene, fenced_json, listing
-
-SHAPES = {
-    "circle": ("circle", "circles", "圆形"),
-    "square": ("square", "squares", "正方形"),
-    "rectangle": ("rectangle", "rectangles", "长方形"),
-    "triangle": ("triangle", "triangles", "三角形"),
-    "star": ("star", "stars", "星形"),
-    "diamond": ("diamond", "diamonds", "菱形"),
-    "cross": ("cross", "crosses", "十字形"),
-    "hexagon": ("hexagon", "hexagons", "六边形"),
-}
-COLORS: dict[str, tuple[Color, str]] = {
-    "red": ((214, 40, 40), "红色"),
-    "green": ((40, 160, 60), "绿色"),
-    "blue": ((40, 80, 220), "蓝色"),
-    "yellow": ((240, 212, 40), "黄色"),
-    "orange": ((245, 135, 30), "橙色"),
-    "purple": ((135, 50, 170), "紫色"),
-    "pink": ((245, 130, 185), "粉色"),
-    "brown": ((125, 75, 40), "棕色"),
-    "black": ((24, 24, 24), "黑色"),
-    "cyan": ((50, 205, 220), "青色"),
-}
-GROUNDS: tuple[Color, ...] = (
-    (255, 255, 255),
-    (244, 244, 240),
-    (232, 238, 246),
-    (228, 242, 226),
-    (246, 236, 218),
-    (214, 218, 224),
+from qwen3vl.drawn.things import (
+    COLORS,
+    LEAST_RADIUS,
+    LINES,
+    SHAPES,
+    SMALLEST_RADIUS,
+    Thing,
+    draw_shape,
+    seen_on,
+    shade,
+    thing_name,
 )
-HELD_OUT_GROUNDS: tuple[Color, ...] = ((250, 246, 252), (226, 232, 236), (240, 240, 224))
+
+__all__ = ["SHAPES", "arrange", "ask_count", "ground", "shapes"]
+
 OPPOSITE = {"left": "right", "right": "left", "above": "below", "below": "above"}
 RELATIONS = {
     "left": ("left of", "左边"),
@@ -49,80 +36,27 @@ RELATIONS = {
     "below": ("below", "下方"),
 }
 SMALL_COUNTS = ("no", "one", "two", "three", "four", "five", "six")
-APART = 5  # pixels kept free between the circles around two shapes
+CLEARLY = 1.7  # how much farther aside than up or down a thing is, to be beside and not above or below
+APART = 5  # pixels kept free between the squares around two shapes
+LEVELS_APART = SAME_ROW + 4  # least difference in height of two middles that are not level
+LARGEST = 16  # the least radius that the largest shape of a small picture may have
 
-
-@dataclass(frozen=True)
-class Thing:
-    shape: str
-    color: str
-    box: Box
-
-    def name(self, language: Language) -> str:
-        return thing_name(self.color, self.shape, language)
-
-
-def thing_name(color: str, shape: str, language: Language) -> str:
-    return f"{color} {shape}" if language == "en" else f"{COLORS[color][1]}{SHAPES[shape][2]}"
-
-
-def outline(shape: str, x: float, y: float, radius: float) -> list[tuple[float, float]]:
-    """The corners of a shape that has corners, around (x, y)."""
-    if shape == "square":
-        side = radius * 0.86
-        return [(x - side, y - side), (x + side, y - side), (x + side, y + side), (x - side, y + side)]
-    if shape == "rectangle":
-        return [
-            (x - radius, y - radius * 0.5),
-            (x + radius, y - radius * 0.5),
-            (x + radius, y + radius * 0.5),
-            (x - radius, y + radius * 0.5),
-        ]
-    if shape == "triangle":
-        return [(x, y - radius), (x + radius, y + radius * 0.85), (x - radius, y + radius * 0.85)]
-    if shape == "diamond":
-        return [(x, y - radius), (x + radius * 0.72, y), (x, y + radius), (x - radius * 0.72, y)]
-    if shape == "hexagon":
-        return [(x + radius * math.cos(i * math.pi / 3), y + radius * math.sin(i * math.pi / 3)) for i in range(6)]
-    if shape == "cross":
-        arm = radius * 0.34
-        quarter = [(arm, -radius), (arm, -arm), (radius, -arm)]  # and turned by a right angle, three times
-        turned = [
-            quarter,
-            *([(-b, a) for a, b in quarter], [(-a, -b) for a, b in quarter], [(b, -a) for a, b in quarter]),
-        ]
-        return [(x + a, y + b) for corners in turned for a, b in corners]
-    lengths = (radius, radius * 0.42)
-    turns = [(-math.pi / 2 + i * math.pi / 5, lengths[i % 2]) for i in range(10)]
-    return [(x + length * math.cos(turn), y + length * math.sin(turn)) for turn, length in turns]
-
-
-def draw_shape(canvas: Canvas, shape: str, x: int, y: int, radius: int, color: str, fill: Color) -> Thing:
-    """Draws a shape in whole pixels; the box of the result is exactly its ink."""
-    if shape == "circle":
-        box = (x - radius, y - radius, x + radius + 1, y + radius + 1)
-        canvas.draw.ellipse((x - radius, y - radius, x + radius, y + radius), fill)
-    else:
-        corners = [(round(px), round(py)) for px, py in outline(shape, x, y, radius)]
-        canvas.draw.polygon(corners, fill)
-        xs, ys = [px for px, _ in corners], [py for _, py in corners]
-        box = (min(xs), min(ys), max(xs) + 1, max(ys) + 1)
-    canvas.mark(box, f"shape:{shape}")
-    canvas.mark(box, f"color:{color}")
-    return Thing(shape, color, box)
-
-
-def shade(scene: Scene, color: Color, by: int = 18) -> Color:
-    """The colour, moved a little each way."""
-    r, g, b = (min(255, max(0, value + scene.rng.randint(-by, by))) for value in color)
-    return r, g, b
+Place = tuple[int, int, int]  # x, y, radius
 
 
 def shapes(scene: Scene) -> None:
     rng = scene.rng
-    canvas = scene.canvas(shade(scene, scene.pick(GROUNDS, HELD_OUT_GROUNDS), 5))
-    _decorate(scene, canvas)
-    things = scatter(scene, canvas, rng.choice((1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 7, 8, 9, 10)))
+    chosen = scene.combine(
+        "shapes",
+        places=("scattered", "scattered", "rows", "grid", "diagonal", "side"),
+        sizes=("alike", "mixed", "small", "large"),
+        lines=LINES,
+        ground=("plain", "lines", "dots", "band", "gradient"),
+        colors=("all", "few"),
+    )
+    canvas = ground(scene, chosen["ground"])
+    count = rng.choice((1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 7, 8, 9, 10))
+    things = arrange(scene, canvas, count, **{name: chosen[name] for name in ("places", "sizes", "lines", "colors")})
     scene.keep(canvas)
     _ask_describe(scene, things)
     ask_count(scene, things)
@@ -131,38 +65,93 @@ def shapes(scene: Scene) -> None:
     _ask_places(scene, things)
 
 
-def _decorate(scene: Scene, canvas: Canvas) -> None:
-    """A soft band or grid behind the shapes, a fifth of the time."""
-    rng = scene.rng
-    soft = tuple(max(0, value - 14) for value in canvas.background)
-    luck = rng.random()
-    if luck < 0.1:
-        for x in range(0, canvas.width, scene.pick((24, 32, 48), (40, 56))):
-            canvas.draw.line((x, 0, x, canvas.height), soft)
-    elif luck < 0.2:
-        top = rng.randint(0, canvas.height)
-        canvas.draw.rectangle((0, top, canvas.width, top + rng.randint(20, 120)), soft)
+def ground(scene: Scene, kind: str = "plain") -> Canvas:
+    """A canvas in a light, strong or dark colour, with a soft pattern that cannot be taken for a shape."""
+    rng, luck = scene.rng, scene.rng.random()
+    light = tint(rng, (0.0, 0.14), (0.86, 1.0)) if luck < 0.7 else tint(rng, (0.1, 0.5), (0.55, 0.9))
+    canvas = scene.canvas(light if luck < 0.86 else tint(rng, (0.0, 0.6), (0.08, 0.28)))
+    width, height = canvas.size
+    soft = blend(canvas.background, BLACK if lightness(canvas.background) > 60 else WHITE, rng.uniform(0.03, 0.06))
+    if kind == "lines":
+        step = rng.randint(20, 60)
+        for x in range(rng.randint(0, step), width, step):
+            canvas.draw.line((x, 0, x, height), soft)
+        for y in range(rng.randint(0, step), height, step) if rng.random() < 0.5 else ():
+            canvas.draw.line((0, y, width, y), soft)
+    elif kind == "dots":
+        step = rng.randint(14, 30)
+        for x in range(step // 2, width, step):
+            for y in range(step // 2, height, step):
+                canvas.draw.rectangle((x, y, x + 1, y + 1), soft)
+    elif kind == "band":
+        top = rng.randint(0, height)
+        canvas.draw.rectangle((0, top, width, top + rng.randint(20, 120)), soft)
+    elif kind == "gradient":
+        for y in range(0, height, 8):
+            canvas.rectangle((0, y, width, y + 8), blend(canvas.background, soft, y / height))
+    return canvas
 
 
-def scatter(scene: Scene, canvas: Canvas, count: int) -> list[Thing]:
-    """Up to `count` shapes that do not touch; often few colours and kinds, so that counting them means something."""
-    rng = scene.rng
-    many = count > 3 and rng.random() < 0.6
-    colors = rng.sample(list(COLORS), rng.randint(2, 4)) if many else list(COLORS)
-    kinds = rng.sample(list(SHAPES), rng.randint(2, 4)) if many else list(SHAPES)
-    largest = max(16, int(min(canvas.size) * (0.16 if count < 5 else 0.11)))
-    taken: list[tuple[int, int, int]] = []
-    things: list[Thing] = []
-    for _ in range(count * 12):
-        if len(things) == count:
-            break
-        radius = rng.randint(11, largest)
-        x, y = rng.randint(radius + 2, canvas.width - radius - 3), rng.randint(radius + 2, canvas.height - radius - 3)
-        if all(math.hypot(x - a, y - b) > radius + r + APART for a, b, r in taken):
+def arrange(
+    scene: Scene,
+    canvas: Canvas,
+    count: int,
+    *,
+    places: str = "scattered",
+    sizes: str = "mixed",
+    lines: str = "filled",
+    colors: str = "few",
+) -> list[Thing]:
+    """Up to `count` shapes that do not touch, in reading order; with few colours and kinds counting means something."""
+    rng, known = scene.rng, seen_on(canvas.background)
+    few = colors == "few" and count > 3
+    used = rng.sample(known, min(len(known), rng.randint(2, 4))) if few else known
+    kinds = rng.sample(list(SHAPES), rng.randint(2, 4)) if few else list(SHAPES)
+    found = list(_places(scene, canvas, count, places, sizes))
+    things = []
+    for i in reading_order([(x - radius, y - radius, x + radius, y + radius) for x, y, radius in found]):
+        x, y, radius = found[i]
+        shape = rng.choice([kind for kind in kinds if LEAST_RADIUS.get(kind, 0) <= radius] or ["circle"])
+        color = rng.choice(used)
+        fill, turned = shade(scene, COLORS[color][0]), rng.random() < 0.25
+        things.append(draw_shape(canvas, shape, x, y, radius, color, fill, lines, turned))
+    return things
+
+
+def _places(scene: Scene, canvas: Canvas, count: int, arrangement: str, sizes: str) -> Iterator[Place]:
+    """Middles and radii of shapes that do not touch, one at least, and as many of `count` as are found room for."""
+    rng, (width, height) = scene.rng, canvas.size
+    largest = max(LARGEST, int(min(canvas.size) * (0.2 if count < 4 else 0.15 if count < 7 else 0.11)))
+    same = rng.randint(SMALLEST_RADIUS, largest)
+    levels = [height * (i + 1) // (rows + 1) for rows in (rng.randint(1, 3),) for i in range(rows)]
+    columns, side = rng.randint(2, 5), rng.choice(((0, 0), (1, 0), (0, 1)))
+    taken: list[Place] = []
+    for _ in range(count * 20):
+        if len(taken) == count:
+            return
+        low, high = {"small": (0, 0.3), "large": (0.6, 1)}.get(sizes, (0, 1))
+        radius = (
+            same if sizes == "alike" else SMALLEST_RADIUS + round((largest - SMALLEST_RADIUS) * rng.uniform(low, high))
+        )
+        x, y = rng.randint(radius + 2, width - radius - 3), rng.randint(radius + 2, height - radius - 3)
+        if arrangement in ("rows", "grid"):
+            y = rng.choice(levels)
+        if arrangement == "grid":
+            x = width * (2 * rng.randrange(columns) + 1) // (2 * columns)
+        elif arrangement == "diagonal":
+            y = radius + 2 + (x - radius - 2) * (height - 2 * radius - 5) // (width - 2 * radius - 5)
+            y = y if side[0] else height - 1 - y
+        elif arrangement == "side":
+            x = x if x < width // 2 or side[0] else max(radius + 2, x - width // 2)
+            y = y if y < height // 2 or side[1] else max(radius + 2, y - height // 2)
+        if not (radius < x < width - radius - 1 and radius < y < height - radius - 1):
+            continue
+        if all(
+            max(abs(x - a), abs(y - b)) > radius + r + APART and (y == b or abs(y - b) >= LEVELS_APART)
+            for a, b, r in taken
+        ):
             taken.append((x, y, radius))
-            color = rng.choice(colors)
-            things.append(draw_shape(canvas, rng.choice(kinds), x, y, radius, color, shade(scene, COLORS[color][0])))
-    return sorted(things, key=lambda thing: thing.box)
+            yield taken[-1]
 
 
 def _count_words(number: int, shape: str) -> str:
@@ -198,6 +187,15 @@ def _the(scene: Scene, name: str) -> str:
     return name if scene.rng.random() < 0.2 else f"the {name}"
 
 
+def nameable(things: list[Thing]) -> list[str]:
+    """The kinds that can be asked for alone, always one that is there at least.
+
+    A square is a rectangle too, so that beside squares nobody knows what the rectangles are.
+    """
+    kinds = {thing.shape for thing in things}
+    return [shape for shape in SHAPES if shape != "rectangle" or "square" not in kinds]
+
+
 def ask_count(scene: Scene, things: list[Thing]) -> None:
     rng = scene.rng
 
@@ -209,9 +207,11 @@ def ask_count(scene: Scene, things: list[Thing]) -> None:
     ask(
         sum(t.color == color for t in things), f"{color} {rng.choice(('shapes', 'objects'))}", f"{COLORS[color][1]}图形"
     )
-    shape = rng.choice(things).shape if rng.random() < 0.75 else rng.choice(list(SHAPES))
+    kinds = nameable(things)
+    here = [thing for thing in things if thing.shape in kinds]
+    shape = rng.choice(here).shape if rng.random() < 0.75 else rng.choice(kinds)
     ask(sum(t.shape == shape for t in things), SHAPES[shape][1], SHAPES[shape][2])
-    one = rng.choice(things)
+    one = rng.choice(here)
     same = sum((t.color, t.shape) == (one.color, one.shape) for t in things)
     ask(same, f"{one.color} {SHAPES[one.shape][1]}", one.name("zh"))
 
@@ -219,7 +219,7 @@ def ask_count(scene: Scene, things: list[Thing]) -> None:
 def _ask_color(scene: Scene, things: list[Thing]) -> None:
     kinds = Counter(thing.shape for thing in things)
     for thing in things:
-        if kinds[thing.shape] == 1:
+        if kinds[thing.shape] == 1 and thing.shape in nameable(things):
             answer = scene.say(thing.color, COLORS[thing.color][1])
             shape = scene.say(*SHAPES[thing.shape][::2])
             scene.ask("color", "color", answer, {"color": thing.color}, 2.0 / len(things), shape=shape)
@@ -227,13 +227,13 @@ def _ask_color(scene: Scene, things: list[Thing]) -> None:
 
 def _ask_relation(scene: Scene, things: list[Thing]) -> None:
     rng = scene.rng
-    names = Counter((thing.color, thing.shape) for thing in things)
-    single = [thing for thing in things if names[thing.color, thing.shape] == 1]
+    names, kinds = Counter((thing.color, thing.shape) for thing in things), nameable(things)
+    single = [thing for thing in things if names[thing.color, thing.shape] == 1 and thing.shape in kinds]
     for _ in range(2 if len(single) > 1 else 0):
         a, b = rng.sample(single, 2)
         (ax, ay), (bx, by) = centre(a.box), centre(b.box)
         across, down = abs(bx - ax), abs(by - ay)
-        if max(across, down) < 16 or max(across, down) < 1.4 * min(across, down):
+        if max(across, down) < 18 or max(across, down) < CLEARLY * min(across, down):
             continue  # a person would hesitate too
         relation = ("left" if ax < bx else "right") if across > down else ("above" if ay < by else "below")
         slots = {"first": a.name(scene.language), "second": b.name(scene.language)}
@@ -251,20 +251,22 @@ def _ask_relation(scene: Scene, things: list[Thing]) -> None:
 def _ask_places(scene: Scene, things: list[Thing]) -> None:
     """Boxes and points of one thing, of all of a kind, of everything, and of something that is not there."""
     rng, language = scene.rng, scene.language
-    one = rng.choice(things)
+    kinds = nameable(things)
+    one = rng.choice([thing for thing in things if thing.shape in kinds])
     many = SHAPES[one.shape][1]
     twins = [t for t in things if (t.color, t.shape) == (one.color, one.shape)]
-    shape_twins = [t for t in things if t.shape == one.shape]
+    alike = [t for t in things if t.shape == one.shape]
+    everything = scene.say(
+        rng.choice(("all shapes", "every shape", "all objects")), rng.choice(("所有图形", "每个图形"))
+    )
+    name = one.name("en") if len(twins) == 1 else f"{one.color} {many}"
     groups = [
-        (twins, scene.say(_the(scene, one.name("en") if len(twins) == 1 else f"{one.color} {many}"), one.name("zh"))),
-        (shape_twins, scene.say(_the(scene, one.shape if len(shape_twins) == 1 else many), SHAPES[one.shape][2])),
-        (
-            things,
-            scene.say(rng.choice(("all shapes", "every shape", "all objects")), rng.choice(("所有图形", "每个图形"))),
-        ),
+        (twins, scene.say(_the(scene, name), one.name("zh"))),
+        (alike, scene.say(_the(scene, one.shape if len(alike) == 1 else many), SHAPES[one.shape][2])),
+        (things, everything),
     ]
     present = {(t.color, t.shape) for t in things}
-    missing = (rng.choice(list(COLORS)), rng.choice(list(SHAPES)))
+    missing = (rng.choice(list(COLORS)), rng.choice(kinds))
     if missing not in present and rng.random() < 0.3:
         groups.append(([], scene.say(_the(scene, thing_name(*missing, "en")), thing_name(*missing, "zh"))))
     for found, what in groups:

@@ -1,4 +1,7 @@
-"""Tables: a header, a first column of names, values. As HTML; a cell by row and column; the row that has a value."""
+"""Tables: a header, a first column of names, values. As HTML; a cell by row and column; the row that has a value.
+
+A title stands outside the grid, and is no part of the table's HTML.
+"""
 
 from __future__ import annotations
 
@@ -6,16 +9,18 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from html import escape
 
-from qwen3vl.drawn.canvas import Canvas, Color
 from qwen3vl.drawn.fonts import Font
+from qwen3vl.drawn.paper import CHINESE_PAPERS, SMALLEST, SMALLEST_CHINESE, ink_and_ground, sheet
 from qwen3vl.drawn.scene import Scene
-from qwen3vl.drawn.text import ink_and_ground
+from qwen3vl.drawn.table_drawing import Look, column_widths, draw_table, new_look
+from qwen3vl.drawn.values import ANY_COLUMN, COLUMN_KINDS, maker
 from qwen3vl.drawn.words import pairs
 
-COLUMNS = pairs("columns")
-NAMES = pairs("row_names")
-CHINESE_DOCUMENTS = 0.35
-PADDING = 6
+__all__ = ["Table", "ask_table", "column_widths", "lookups", "new_table", "tables", "unique"]
+
+COLUMNS = pairs("columns") + pairs("more_columns")
+NAMES = pairs("row_names") + pairs("more_row_names")
+MOST_CELLS = 40  # so that the HTML of a table stays an answer that a small model can write
 
 
 @dataclass(frozen=True)
@@ -42,124 +47,101 @@ def unique(make: Callable[[], str], taken: set[str]) -> str:
     return text
 
 
-def new_table(scene: Scene, font: Font, bold: Font, chinese: bool, room: tuple[int, int]) -> Table:
-    """A table that fits `room` (width, height) in pixels when its cells are padded by `PADDING`."""
+def _header(scene: Scene, chinese: bool, columns: int) -> tuple[list[str], list[str]]:
+    """The texts of a header and what its columns hold, in half of the tables what such columns usually hold."""
+    rng, words = scene.rng, scene.words
+    usual = rng.random() < 0.5
+    made_up = rng.random() < 0.15
+    head, kinds, taken = [rng.choice(NAMES)[chinese]], ["word"], set[str]()
+    taken.add(head[0])
+    for english, zh in rng.sample(COLUMNS, columns - 1):
+        text = (english, zh)[chinese]
+        if made_up or text in taken:
+            text = unique(lambda: words.zh(2, 3) if chinese else words.short(8).capitalize(), taken)
+        taken.add(text)
+        head.append(text)
+        kinds.append(COLUMN_KINDS.get(english, "number") if usual and not made_up else rng.choice(ANY_COLUMN))
+    return head, kinds
+
+
+def new_table(scene: Scene, font: Font, bold: Font, chinese: bool, look: Look, room: tuple[int, int]) -> Table:
+    """A table that fits `room` (width, height) in pixels when it is drawn with this look."""
+    while True:
+        table = _rows(scene, chinese, (room[1] - 4) // look.row_height(font))
+        while (widths := column_widths(table, font, bold, look.across)) and sum(widths) > room[0] and len(widths) > 2:
+            widest = max(range(1, len(widths)), key=widths.__getitem__)
+            table = [[cell for j, cell in enumerate(row) if j != widest] for row in table]
+        if sum(widths) <= room[0]:
+            return Table(table)
+
+
+def _rows(scene: Scene, chinese: bool, room: int) -> list[list[str]]:
+    """A header and at least one row, no more than `room` if that is two or more."""
     rng, words = scene.rng, scene.words
     taken: set[str] = set()
+    longest = rng.choice((5, 7, 9, 9))
 
     def name() -> str:
-        return words.zh(2, 3) if chinese else words.short(9).capitalize()
+        return words.zh(2, 4 if longest > 7 else 3) if chinese else words.short(longest).capitalize()
 
-    def value(kind: int) -> str:
-        plain = (
-            words.number,
-            words.price,
-            words.serial,
-            lambda: f"{rng.randint(1, 99)}%",
-            words.clock,
-            lambda: f"{rng.randint(0, 500)}",
-        )
-        return name() if kind == len(plain) else plain[kind]()
-
-    columns, rows = rng.randint(2, 4), rng.randint(2, 6)
-    header = [rng.choice(NAMES)[chinese], *(pair[chinese] for pair in rng.sample(COLUMNS, columns - 1))]
-    kinds = [rng.choice((0, 1, 2, 3, 4, 5, 5, 6)) for _ in range(columns - 1)]
-    table = [header, *([unique(name, taken), *(value(kind) for kind in kinds)] for _ in range(rows))]
-    while sum(column_widths(table, font, bold, PADDING)) > room[0] and len(table[0]) > 2:
-        table = [row[:-1] for row in table]
-    most = max(2, room[1] // (font.height + PADDING))
-    return Table(table[:most])
-
-
-def column_widths(rows: list[list[str]], font: Font, bold: Font, padding: int) -> list[int]:
-    """Pixels that each column needs when its header is in `bold` and the rest in `font`."""
-    columns = zip(*rows, strict=True)
-    return [max(bold.width(head), *map(font.width, cells)) + 2 * padding for head, *cells in columns]
-
-
-def draw_table(scene: Scene, canvas: Canvas, table: Table, x: int, y: int, font: Font, bold: Font, ink: Color) -> int:
-    """Draws the table in one of the split's styles; returns the y below it."""
-    rng = scene.rng
-    style = scene.pick(("grid", "lines", "zebra", "plain"), ("frame", "banded"))
-    widths = column_widths(table.rows, font, bold, PADDING)
-    spare = canvas.width - x - 6 - sum(widths)
-    if spare > 0 and rng.random() < 0.7:
-        widths = [width + spare // len(widths) for width in widths]
-    row_height, right = font.height + PADDING + rng.randint(0, 2), x + sum(widths)
-    numbers_right = rng.random() < 0.5
-    soft = _between(canvas.background, ink, 0.12)
-    line = _between(canvas.background, ink, 0.5)
-    for i, row in enumerate(table.rows):
-        top = y + i * row_height
-        if (style == "zebra" and i % 2) or (style == "banded" and i == 0):
-            canvas.rectangle((x, top, right, top + row_height), soft)
-        left = x
-        for j, cell in enumerate(row):
-            used = bold if i == 0 else font
-            shift = widths[j] - PADDING - used.width(cell) if j and numbers_right else PADDING
-            canvas.text(left + shift, top + PADDING // 2, cell, used, ink)
-            if style == "grid":
-                canvas.rectangle((left, top, left + widths[j] + 1, top + row_height + 1), None, line)
-            left += widths[j]
-        if style == "lines" or (style in ("frame", "plain") and i == 0):
-            canvas.draw.line((x, top + row_height - 1, right, top + row_height - 1), line)
-    below = y + len(table.rows) * row_height
-    if style == "frame":
-        canvas.rectangle((x - 2, y - 2, right + 2, below + 2), None, line)
-    return below
-
-
-def _between(a: Color, b: Color, share: float) -> Color:
-    r, g, blue = (round(u + (v - u) * share) for u, v in zip(a, b, strict=True))
-    return r, g, blue
+    columns = rng.choice((2, 3, 3, 4, 4, 5, 6, 7))
+    most = max(2, min(room, MOST_CELLS // columns + 1, 10))
+    header, kinds = _header(scene, chinese, columns)
+    makers = [maker(words, kind, chinese) for kind in kinds[1:]]
+    body = [
+        [unique(name, taken), *(make(words) for make in makers)] for _ in range(rng.randint(min(2, most - 1), most - 1))
+    ]
+    return [header, *body]
 
 
 def tables(scene: Scene) -> None:
-    rng, words = scene.rng, scene.words
-    chinese = rng.random() < CHINESE_DOCUMENTS
+    rng = scene.rng
+    chinese = rng.random() < CHINESE_PAPERS
     ink, ground = ink_and_ground(scene)
     canvas = scene.canvas(ground)
-    size = rng.randint(15, 17) if chinese else rng.randint(12, 16)
+    left, top, right, bottom = sheet(scene, canvas, ink)
+    size = rng.randint(SMALLEST_CHINESE, 18) if chinese else rng.randint(SMALLEST, 17 if canvas.width > 256 else 14)
     font = scene.font(size, chinese=chinese, bold=False)
-    bold = scene.font(size, chinese=chinese, bold=True) if rng.random() < 0.6 else font
-    x, y, title = rng.randint(5, 20), rng.randint(5, 30), ""
-    if rng.random() < 0.4:
-        title = words.zh(2, 6) if chinese else words.phrase(1, 2)
-        canvas.text(x, y, title, bold, ink)
-        y += bold.height + 6
-    table = new_table(scene, font, bold, chinese, (canvas.width - x - 8, canvas.height - y - 16))
+    bold = scene.font(size, chinese=chinese, bold=True)
+    look = new_look(scene)
+    box = left + rng.randint(5, 16), top + rng.randint(5, 26), right - rng.randint(5, 12), bottom - 6
+    reserved = bold.height + 14 if look.title != "none" else 0
+    table = new_table(scene, font, bold, chinese, look, (box[2] - box[0], box[3] - box[1] - reserved))
+    title = _title(scene, chinese, bold, box[2] - box[0]) if look.title != "none" else ""
     table = Table(table.rows, title)
-    draw_table(scene, canvas, table, x, y, font, bold, ink)
+    spare = box[3] - box[1] - reserved - len(table.rows) * look.row_height(font) - 4
+    box = box[0], box[1] + rng.choice((0, 0, rng.randint(0, max(0, spare)))), *box[2:]
+    draw_table(scene, canvas, table.rows, box, (font, bold), ink, look, title)
     scene.keep(canvas)
     ask_table(scene, table)
+
+
+def _title(scene: Scene, chinese: bool, font: Font, width: int) -> str:
+    words = scene.words
+    while True:
+        title = words.zh(2, 6) if chinese else words.phrase(1, 2)
+        if font.width(title) <= width:
+            return title
 
 
 def ask_table(scene: Scene, table: Table) -> None:
     rng = scene.rng
     header, body = table.rows[0], table.rows[1:]
     scene.ask("table_html", "table_html", table.html, {"rows": table.rows}, 1.2)
-    for row in rng.sample(body, min(3, len(body))):
+    for row in rng.sample(body, min(4, len(body))):
         j = rng.randrange(1, len(header))
         scene.ask("table_cell", "table_cell", row[j], {"value": row[j]}, 0.8, row=row[0], column=header[j])
-    for row, j in lookups(table):
-        if rng.random() < 0.5:
-            scene.ask(
-                "table_lookup",
-                "table_lookup",
-                row[0],
-                {"value": row[0]},
-                0.5,
-                value=row[j],
-                column=header[j],
-                names=header[0],
-            )
+    found = lookups(table)
+    for row, j in rng.sample(found, min(3, len(found))):
+        slots = {"value": row[j], "column": header[j], "names": header[0]}
+        scene.ask("table_lookup", "table_lookup", row[0], {"value": row[0]}, 0.7, **slots)
     scene.ask("count", "count", str(len(body)), {"count": len(body)}, 0.2, things=scene.say("data rows", "数据行"))
     titled = scene.say(f' "{table.title}"', f"“{table.title}”") if table.title else ""
     text = scene.say(
-        f"A table{titled} with {len(header)} columns and {len(body)} rows.",
-        f"一张{len(header)}列{len(body)}行的表格{titled}。",
+        f"A table{titled} with {len(header)} columns and {len(body)} data rows.",
+        f"一张{len(header)}列{len(body)}个数据行的表格{titled}。",
     )
-    scene.ask("describe", "describe", text, {"text": text}, 0.5)
+    scene.ask("describe", "describe", text, {"text": text}, 0.4)
 
 
 def lookups(table: Table) -> list[tuple[list[str], int]]:

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from qwen3vl.drawn import wording
-from qwen3vl.drawn.receipts import draw_receipt, new_receipt
+from qwen3vl.drawn.paper import CHINESE_PAPERS, SMALLEST, SMALLEST_CHINESE, ink_and_ground, sheet
+from qwen3vl.drawn.receipts import draw_receipt
 from qwen3vl.drawn.scene import Scene
-from qwen3vl.drawn.shapes import COLORS, GROUNDS, HELD_OUT_GROUNDS, SHAPES, Thing, scatter, shade
-from qwen3vl.drawn.tables import CHINESE_DOCUMENTS, Table, draw_table, lookups, new_table
-from qwen3vl.drawn.text import ink_and_ground
+from qwen3vl.drawn.shapes import arrange, ground, nameable
+from qwen3vl.drawn.table_drawing import draw_table, new_look
+from qwen3vl.drawn.tables import Table, lookups, new_table
+from qwen3vl.drawn.things import COLORS, SHAPES, Thing
 
 
 def thinking(scene: Scene) -> None:
     scene.thinking = True
     if scene.rng.random() < 0.5:
-        scene.system = wording.fill(scene.rng, "think_system", scene.language, scene.worded, {})
+        scene.system = scene.fill("think_system")
     else:
-        scene.cue = wording.fill(scene.rng, "think_cue", scene.language, scene.worded, {})
+        scene.cue = scene.fill("think_cue")
     scene.rng.choice((_counting, _counting, _lookups, _receipt))(scene)
 
 
@@ -26,35 +27,44 @@ def thought(text: str, answer: str) -> str:
 
 def _counting(scene: Scene) -> None:
     rng = scene.rng
-    canvas = scene.canvas(shade(scene, scene.pick(GROUNDS, HELD_OUT_GROUNDS), 5))
-    things = scatter(scene, canvas, rng.randint(3, 9))
-    scene.keep(canvas)
-    color, shape = rng.choice(things).color, rng.choice(things).shape
-    all_of_them = scene.say("shapes", "图形")
-    of_color = scene.say(f"{color} shapes", f"{COLORS[color][1]}图形")
-    _ask_count(scene, things, all_of_them)
-    _ask_count(scene, [thing for thing in things if thing.color == color], of_color)
-    _ask_count(
-        scene, [thing for thing in things if thing.shape == shape], scene.say(SHAPES[shape][1], SHAPES[shape][2])
+    chosen = scene.combine(
+        "counting",
+        places=("scattered", "scattered", "rows", "grid", "diagonal"),
+        sizes=("alike", "mixed", "small", "large"),
+        ground=("plain", "lines", "dots", "gradient"),
     )
+    canvas = ground(scene, chosen["ground"])
+    things = arrange(scene, canvas, rng.randint(3, 9), places=chosen["places"], sizes=chosen["sizes"])
+    scene.keep(canvas)
+    color, kinds = rng.choice(things).color, nameable(things)
+    shape = rng.choice([thing.shape for thing in things if thing.shape in kinds])
+    _ask_count(scene, things, scene.say("shapes", "图形"))
+    of_color = scene.say(f"{color} shapes", f"{COLORS[color][1]}图形")
+    _ask_count(scene, [thing for thing in things if thing.color == color], of_color)
+    of_shape = scene.say(SHAPES[shape][1], SHAPES[shape][2])
+    _ask_count(scene, [thing for thing in things if thing.shape == shape], of_shape)
 
 
 def _ask_count(scene: Scene, found: list[Thing], what: str) -> None:
-    """Numbers the things from left to right, so that the last number is the answer."""
+    """Numbers the things in reading order, so that the last number is the answer."""
     comma = scene.say(", ", "，")
     listed = comma.join(f"{i} {thing.name(scene.language)}" for i, thing in enumerate(found, 1))
-    text = scene.say(f"From left to right: {listed}.", f"从左到右：{listed}。")
+    text = scene.say(f"From top to bottom: {listed}.", f"从上到下：{listed}。")
     scene.ask("count", "count", thought(text, str(len(found))), {"count": len(found)}, 1.0, things=what)
 
 
 def _lookups(scene: Scene) -> None:
     rng = scene.rng
-    chinese = rng.random() < CHINESE_DOCUMENTS
+    chinese = rng.random() < CHINESE_PAPERS
     ink, ground = ink_and_ground(scene)
     canvas = scene.canvas(ground)
-    font = scene.font(15 if chinese else rng.randint(12, 15), chinese=chinese, bold=False)
-    table = new_table(scene, font, font, chinese, (canvas.width - 24, canvas.height - 30))
-    draw_table(scene, canvas, table, rng.randint(5, 12), rng.randint(5, 14), font, font, ink)
+    left, top, right, bottom = sheet(scene, canvas, ink)
+    size = SMALLEST_CHINESE if chinese else rng.randint(SMALLEST, 15)
+    fonts = scene.font(size, chinese=chinese, bold=False), scene.font(size, chinese=chinese, bold=True)
+    look = new_look(scene)
+    box = left + rng.randint(5, 12), top + rng.randint(5, 14), right - 6, bottom - 6
+    table = new_table(scene, *fonts, chinese, look, (box[2] - box[0], box[3] - box[1]))
+    draw_table(scene, canvas, table.rows, box, fonts, ink, look)
     scene.keep(canvas)
     for row, column in lookups(table)[:6]:
         _ask_lookup(scene, table, row, column)
@@ -79,21 +89,22 @@ def _ask_lookup(scene: Scene, table: Table, row: list[str], column: int) -> None
 
 def _receipt(scene: Scene) -> None:
     rng = scene.rng
-    chinese = rng.random() < CHINESE_DOCUMENTS
+    chinese = rng.random() < CHINESE_PAPERS
     _, ground = ink_and_ground(scene)
     canvas = scene.canvas(ground)
-    font = scene.font(15 if chinese else rng.randint(12, 14), chinese=chinese, bold=False)
-    receipt = new_receipt(scene, chinese, rng.randint(1, 3))
-    draw_receipt(scene, canvas, receipt, font, chinese)
+    font = scene.font(SMALLEST_CHINESE if chinese else rng.randint(SMALLEST, 14), chinese=chinese, bold=False)
+    receipt = draw_receipt(scene, canvas, font, chinese, rng.randint(1, 4))
     scene.keep(canvas)
     total, comma = receipt.money(receipt.total), scene.say(", ", "，")
-    listed = comma.join(f"{name} {receipt.money(price)}" for name, price in receipt.items.items())
+    listed = comma.join(f"{item.name} {receipt.item_money(item.amount)}" for item in receipt.items)
     text = scene.say(
         f"Items: {listed}. The line {receipt.total_label} says {total}.",
         f"商品：{listed}。{receipt.total_label}一行写着{total}。",
     )
     scene.ask("receipt_total", "receipt_total", thought(text, total), {"value": total}, 1.5)
-    count = len(receipt.items)
-    numbered = comma.join(f"{i} {name}" for i, name in enumerate(receipt.items, 1))
+    names = [item.name for item in receipt.items]
+    count = len(names)
+    numbered = comma.join(f"{i} {name}" for i, name in enumerate(names, 1))
     text = scene.say(f"The items: {numbered}.", f"商品：{numbered}。")
-    scene.ask("count", "count", thought(text, str(count)), {"count": count}, 0.7, things=scene.say("items", "商品"))
+    things = scene.say("different items", "不同的商品") if receipt.counted else scene.say("items", "商品")
+    scene.ask("count", "count", thought(text, str(count)), {"count": count}, 0.7, things=things)

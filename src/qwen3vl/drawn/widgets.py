@@ -1,28 +1,43 @@
-"""The widgets of a drawn screen: buttons, fields, checkboxes, links, lists. Each notes its exact box."""
+"""The controls of a drawn screen, each with the exact box that can be clicked.
+
+The box is what the eye takes for the control: a button's or a field's rectangle, a row from side to side, and for
+bare text (links, tabs, menus, a box to tick with its words) its extent with a few pixels around. No two controls of a
+screen have the same text, unless each says in which row or card it stands.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from qwen3vl.drawn import interface
 from qwen3vl.drawn.canvas import Box, Canvas, Color
 from qwen3vl.drawn.fonts import Font
-from qwen3vl.drawn.interface import Theme
-from qwen3vl.drawn.sample import Language
+from qwen3vl.drawn.glyphs import DECORATIONS, draw_glyph
 from qwen3vl.drawn.scene import Scene
+from qwen3vl.drawn.themes import WHITE, Look, Theme, fade, mix
 
-CLOSE = {"en": "close", "zh": "关闭按钮"}  # what the cross that closes a window is called
 LONGEST_LABEL = 18
+MOST_WIDGETS = 16
+NARROWEST = 44  # pixels that the shortest labels need
+AROUND_TEXT = 3
+ICON = 22  # the side of the square in which a picture alone can be clicked
+
+Stock = Sequence[tuple[str, str]]
+
+
+class NoRoom(Exception):
+    """A control is narrower than any word: this picture is too small for what was planned."""
 
 
 @dataclass(frozen=True)
 class Widget:
-    kind: str  # button, field, checkbox, tab, item, link, close
+    kind: str  # button, field, dropdown, checkbox, switch, radio, tab, menu, item, link, tile, icon
     text: str
     box: Box
-    on: bool = False  # a checkbox that is ticked, a field that has the focus
+    on: bool = False  # ticked, chosen, or a field that has the focus
     value: str = ""  # what stands in a field
+    within: tuple[str, str] | None = None  # ("row" or "card", its name), where the text alone does not tell it
 
 
 @dataclass
@@ -32,9 +47,11 @@ class Screen:
     scene: Scene
     canvas: Canvas
     theme: Theme
+    look: Look
     chinese: bool
     tool: str  # computer_use or mobile_use
     font: Font
+    small: Font
     bold: Font
     title: str = ""
     widgets: list[Widget] = field(default_factory=list)
@@ -42,15 +59,17 @@ class Screen:
 
     @property
     def row(self) -> int:
-        """Height of one line with its padding."""
-        return self.font.height + 8
+        """Height of a control of one line."""
+        return self.font.height + 2 * self.look.pad
 
     @property
-    def language(self) -> Language:
-        """That of the text on the screen."""
-        return "zh" if self.chinese else "en"
+    def full(self) -> bool:
+        """Whether it has as many controls as it should."""
+        return len(self.widgets) >= MOST_WIDGETS
 
-    def label(self, stock: Sequence[tuple[str, str]], room: int) -> str:
+    # --- text ---
+
+    def label(self, stock: Stock, room: int) -> str:
         """Words not yet on this screen that fit `room` pixels, from `stock` or, as often, of any kind."""
         scene, words = self.scene, self.scene.words
         for attempt in range(40):
@@ -63,117 +82,166 @@ class Screen:
             if text.lower() not in self.used and len(text) <= LONGEST_LABEL and self.font.width(text) <= room:
                 self.used.add(text.lower())
                 return text
-        raise ValueError(f"no label fits {room} pixels")
+        raise NoRoom(f"no label fits {room} pixels")
 
-    def add(self, kind: str, text: str, box: Box, *, on: bool = False, value: str = "") -> Widget:
-        widget = Widget(kind, text, box, on, value)
-        self.widgets.append(widget)
-        self.canvas.mark(box, f"widget:{kind}")
-        return widget
+    def fitting(self, make: Callable[[], str], font: Font, room: int) -> str:
+        """A text for reading only that fits; empty if a few attempts find none."""
+        for _ in range(5):
+            text = make()
+            if font.width(text) <= room and text.lower() not in self.used:
+                self.used.add(text.lower())
+                return text
+        return ""
 
-    # --- pieces ---
+    def phrase(self) -> str:
+        words = self.scene.words
+        return words.zh(2, 6) if self.chinese else words.phrase(1, 3)
 
-    def button(self, x: int, y: int, *, main: bool = False, width: int = 0) -> Widget:
-        text = self.label(interface.BUTTONS, (width or self.canvas.width - x - 24) - 14)
-        box = (x, y, x + (width or self.font.width(text) + 18), y + self.row)
-        theme = self.theme
-        if main:
-            self.canvas.rectangle(box, theme.accent, radius=theme.radius)
-        else:
-            self.canvas.rectangle(box, None, theme.faint, radius=theme.radius)
-        self.canvas.text_middle(box, text, self.font, theme.accent_ink if main else theme.ink)
-        return self.add("button", text, box)
+    def heading(self, x: int, y: int, room: int, color: Color | None = None, *, centred: bool = False) -> int:
+        """A line of heavier text; the first on a screen is its title. Returns the y below, or `y` if none fits."""
+        text = self.fitting(self.phrase, self.bold, room)
+        if not text:
+            return y
+        self.title = self.title or text
+        left = x + (room - self.bold.width(text)) // 2 if centred else x
+        self.canvas.text(left, y, text, self.bold, color or self.theme.ink)
+        return y + self.bold.height + self.look.gap
 
-    def field(self, x: int, y: int, right: int, *, label_left: int = 0, focus: bool = False) -> int:
-        """A labelled field; the label stands above, or left in `label_left` pixels. Returns the y below it."""
-        rng, words, theme = self.scene.rng, self.scene.words, self.theme
-        text = self.label(interface.FIELDS, (label_left or right - x) - 6)
-        if label_left:
-            self.canvas.text(x, y + 4, text, self.font, theme.ink)
-            x += label_left
-        else:
-            self.canvas.text(x, y, text, self.font, theme.ink)
-            y += self.font.height + 2
-        box = (x, y, right, y + self.row)
-        self.canvas.rectangle(
-            box, None, theme.accent if focus else theme.faint, width=2 if focus else 1, radius=min(4, theme.radius)
-        )
-        value = ""
-        if rng.random() < 0.5:
-            value = words.zh(2, 4) if self.chinese else rng.choice((words.cased, words.code, words.name))()
-            value = value if self.font.width(value) <= right - x - 14 else ""
-            if value:
-                self.canvas.text(x + 6, y + 4, value, self.font, theme.ink)
-        if focus:
-            caret = x + 7 + self.font.width(value)
-            self.canvas.draw.line((caret, y + 4, caret, y + self.row - 5), theme.ink)
-        self.add("field", text, box, on=focus, value=value)
-        return y + self.row
+    def note(self, x: int, y: int, room: int) -> int:
+        """A line of lesser text. Returns the y below."""
+        if text := self.fitting(self.phrase, self.small, room):
+            self.canvas.text(x, y, text, self.small, self.theme.muted)
+        return y + self.small.height + 2
 
-    def check(self, x: int, y: int, right: int = 0) -> int:
-        """A checkbox with its text, or a switch at `right`; the widget is both together. Returns the y below."""
-        theme, on = self.theme, self.scene.rng.random() < 0.5
-        side = self.font.size + 1
-        room = (right - x - 40) if right else self.canvas.width - x - side - 30
-        text = self.label(interface.CHECKS, room)
-        if right:
-            self.canvas.text(x, y + 4, text, self.font, theme.ink)
-            switch = (right - 28, y + 5, right, y + 19)
-            self.canvas.rectangle(switch, theme.accent if on else theme.faint, radius=7)
-            knob = right - 13 if on else right - 27
-            self.canvas.draw.ellipse((knob, y + 6, knob + 11, y + 17), interface.WHITE)
-            self.add("checkbox", text, (x, y, right, y + self.row), on=on)
-        else:
-            top = y + (self.row - side) // 2
-            self.canvas.rectangle((x, top, x + side, top + side), theme.accent if on else None, theme.ink)
-            if on:
-                points = [(x + 3, top + side // 2), (x + side // 2 - 1, top + side - 4), (x + side - 3, top + 3)]
-                self.canvas.draw.line(points, theme.accent_ink, 2)
-            self.canvas.text(x + side + 7, y + 4, text, self.font, theme.ink)
-            self.add("checkbox", text, (x, y, x + side + 8 + self.font.width(text), y + self.row), on=on)
-        return y + self.row
+    # --- what is clicked ---
 
-    def links(
-        self, kind: str, x: int, y: int, right: int, color: Color, stock: Sequence[tuple[str, str]], count: int
+    def add(
+        self,
+        kind: str,
+        text: str,
+        box: Box,
+        *,
+        on: bool = False,
+        value: str = "",
+        within: tuple[str, str] | None = None,
     ) -> None:
-        """Up to `count` words side by side, as tabs, menus or links; an open tab is underlined."""
-        chosen = self.scene.rng.randrange(count)
-        for i in range(count):
-            if right - x < 60:
-                return
-            text = self.label(stock, 90)
-            width = self.font.width(text)
-            if x + width + 8 > right:
-                return
-            self.canvas.text(x, y + 4, text, self.font, color)
-            if kind == "tab" and i == chosen:
-                self.canvas.draw.line((x, y + self.row - 1, x + width, y + self.row - 1), self.theme.accent, 2)
-            self.add(kind, text, (x - 3, y, x + width + 3, y + self.row))
-            x += width + self.scene.rng.randint(10, 18)
+        self.widgets.append(Widget(kind, text, box, on, value, within))
+        self.canvas.mark(box, f"widget:{kind}")
 
-    def items(self, x: int, y: int, right: int, bottom: int, count: int) -> int:
-        """Rows of a list with thin lines between. Returns the y below."""
-        height = self.row + self.scene.rng.randint(0, 6)
-        for _ in range(count):
-            if y + height > bottom:
-                break
-            text = self.label(interface.PLACES, right - x - 20)
-            self.canvas.text(x + 6, y + (height - self.font.height) // 2, text, self.font, self.theme.ink)
-            self.canvas.draw.line((x, y + height - 1, right - 1, y + height - 1), self.theme.faint)
-            self.add("item", text, (x, y, right, y + height))
-            y += height
-        return y
+    def icon(self, name: str, x: int, y: int, color: Color) -> bool:
+        """A picture that can be clicked, at the left top of its square; False where the screen has its like."""
+        if not self.claim(name):
+            return False
+        side = max(11, min(15, self.font.size - 1))
+        inset = (ICON - side) // 2
+        draw_glyph(self.canvas.draw, name, x + inset, y + inset, side, color)
+        self.add_icon(name, (x, y, x + ICON, y + ICON))
+        return True
 
-    def close_button(self, box: Box) -> None:
-        """The window's cross at the right of its bar, or the red dot at the left."""
-        x, y = box[2] - 20, (box[1] + box[3]) // 2 - 7
-        if self.theme.round_close:
-            x = box[0] + 8
-            for i, color in enumerate(((255, 95, 87), (254, 188, 46), (40, 200, 64))):
-                self.canvas.draw.ellipse((x + i * 16, y + 1, x + i * 16 + 11, y + 12), color)
-            self.add("close", CLOSE[self.language], (x, y + 1, x + 12, y + 13))
+    def claim(self, name: str) -> bool:
+        """Whether no control so far is called as the icon `name` is; from now on one is."""
+        names = interface.ICONS[name]
+        free = not self.used & set(names)
+        self.used.update(names)
+        return free
+
+    def add_icon(self, name: str, box: Box) -> None:
+        self.add("icon", self.scene.say(*interface.ICONS[name]), box)
+
+    def button(self, box: Box, text: str, *, main: bool = False, within: tuple[str, str] | None = None) -> None:
+        theme, look, style = self.theme, self.look, self.look.buttons
+        ink = theme.ink
+        radius = min(look.radius, (box[3] - box[1]) // 2)
+        if style == "raised":
+            fade(self.canvas, box, mix(theme.panel, WHITE, 0.4), mix(theme.panel, theme.ink, 0.12))
+            self.canvas.rectangle(box, None, theme.accent if main else mix(theme.line, theme.ink, 0.3), 1 + main)
+        elif main and style != "text":
+            self.canvas.rectangle(box, theme.accent, radius=radius)
+            ink = theme.accent_ink
+        elif style == "text":
+            self.canvas.rectangle(box, mix(theme.panel, theme.accent, 0.2 if main else 0.1), radius=radius)
+        elif style == "outlined":
+            self.canvas.rectangle(box, None, theme.line, radius=radius)
+        else:
+            fill = theme.band if style == "soft" else mix(theme.panel, theme.ink, 0.18)
+            self.canvas.rectangle(box, fill, radius=radius)
+        self._text_with_glyph(box, text, ink)
+        self.add("button", text, box, within=within)
+
+    def button_width(self, text: str, padding: int) -> int:
+        return self.font.width(text) + 2 * padding
+
+    def _text_with_glyph(self, box: Box, text: str, ink: Color) -> None:
+        """The text in the middle, a small picture before it if this look has them and there is room."""
+        width, side = self.font.width(text), self.font.size - 3
+        if box[2] - box[0] - width < side + 12 or self.scene.rng.random() >= self.look.icons:
+            self.canvas.text_middle(box, text, self.font, ink)
             return
-        ink = self.theme.bar_ink
-        self.canvas.draw.line((x + 2, y + 2, x + 11, y + 11), ink, 2)
-        self.canvas.draw.line((x + 2, y + 11, x + 11, y + 2), ink, 2)
-        self.add("close", CLOSE[self.language], (x, y, x + 14, y + 14))
+        left, middle = (box[0] + box[2] - width - side - 5) // 2, (box[1] + box[3]) // 2
+        self.decoration(left, middle - side // 2, side, ink)
+        self.canvas.text(left + side + 5, middle - self.font.height // 2, text, self.font, ink)
+
+    def decoration(self, x: int, y: int, side: int, color: Color) -> None:
+        draw_glyph(self.canvas.draw, self.scene.rng.choice(DECORATIONS), x, y, side, color, 2 if side > 12 else 1)
+
+    def tick(self, kind: str, x: int, y: int, text: str, *, on: bool) -> int:
+        """A box to tick (checkbox) or a ring to choose (radio), with its words; returns the x right of it."""
+        theme, draw = self.theme, self.canvas.draw
+        side = self.font.size + 1
+        top = y + (self.row - side) // 2
+        square = (x, top, x + side - 1, top + side - 1)
+        if kind == "radio":
+            draw.ellipse(square, theme.inset, theme.accent if on else theme.ink, 1)
+            if on:
+                draw.ellipse((x + 4, top + 4, x + side - 5, top + side - 5), theme.accent)
+        else:
+            draw.rounded_rectangle(square, min(3, self.look.radius), theme.accent if on else theme.inset, theme.ink)
+            if on:
+                draw_glyph(draw, "tick", x + 3, top + 3, side - 6, theme.accent_ink)
+        self.canvas.text(x + side + 6, y + self.look.pad, text, self.font, theme.ink)
+        right = x + side + 6 + self.font.width(text) + AROUND_TEXT
+        self.add(kind, text, (x - AROUND_TEXT, y, right, y + self.row), on=on)
+        return right
+
+    def switch(self, x: int, y: int, right: int, height: int, text: str, *, on: bool) -> None:
+        """Words at the left and a switch at the right of one row; the row is what is clicked."""
+        theme = self.theme
+        top = y + (height - 14) // 2
+        self.canvas.text(x, y + (height - self.font.height) // 2, text, self.font, theme.ink)
+        off = mix(theme.panel, theme.ink, 0.35)
+        self.canvas.rectangle((right - 27, top, right, top + 14), theme.accent if on else off, radius=7)
+        knob = right - 13 if on else right - 26
+        self.canvas.draw.ellipse((knob, top + 1, knob + 11, top + 12), WHITE)
+        self.add("switch", text, (x - AROUND_TEXT, y, right + AROUND_TEXT, y + height), on=on)
+
+    def link(
+        self, x: int, y: int, text: str, font: Font, kind: str = "link", color: Color | None = None,
+        within: tuple[str, str] | None = None,
+    ) -> int:  # fmt: skip
+        """Bare text that can be clicked; links in a text's colour are underlined. Returns the x right of it."""
+        right = x + font.width(text)
+        self.canvas.text(x, y, text, font, color or self.theme.link)
+        if kind == "link" and (self.look.underlined or color is not None):
+            under = y + font.ascent + 2
+            self.canvas.draw.line((x, under, right, under), color or self.theme.link)
+        box = (x - AROUND_TEXT, y - 2, right + AROUND_TEXT, y + font.height + 2)
+        self.add(kind, text, box, within=within)
+        return right
+
+    def item(
+        self, box: Box, text: str, *, chosen: bool = False, ink: Color | None = None, second: str = ""
+    ) -> None:  # fmt: skip
+        """A row with its text, and a second line if it has one; the caller has framed it. A chosen one is lit."""
+        color, lesser = ink or self.theme.ink, self.theme.muted
+        if chosen:
+            self.canvas.rectangle(box, self.theme.accent, radius=min(self.look.radius, 6))
+            color = lesser = self.theme.accent_ink
+        x, side = box[0] + 7, self.font.size - 2
+        middle = (box[1] + box[3]) // 2
+        if self.look.icons and box[2] - box[0] > self.font.width(text) + side + 20:
+            self.decoration(x, middle - side // 2, side, color)
+            x += side + 6
+        y = middle - (self.font.height + (self.small.height if second else 0)) // 2
+        self.canvas.text(x, y, text, self.font, color)
+        self.canvas.text(x, y + self.font.height, second, self.small, lesser)
+        self.add("item", text, box, on=chosen)
