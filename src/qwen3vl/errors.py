@@ -41,5 +41,13 @@ class EngineClosedError(Qwen3VLError):
     """The engine was closed, or its worker died, before the request finished."""
 
 
+class StoreError(Qwen3VLError):
+    """The database or the folder of media cannot be opened, read or written: full, locked, damaged or too new."""
+
+
 class FontError(Qwen3VLError):
     """A font that drawing needs is not on this machine."""
+
+
+class BrowserError(Qwen3VLError):
+    """There is no browser to render a page with, or it took too long over one."""

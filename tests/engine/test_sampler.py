@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from transformers import (
@@ -16,6 +17,7 @@ from transformers import (
     TopPLogitsWarper,
 )
 
+from qwen3vl.engine.grammar import Bits
 from qwen3vl.engine.sampler import SampledToken, SamplingParams, SamplingState, sample
 
 VOCABULARY = 40
@@ -169,3 +171,51 @@ def test_logprobs_are_the_models_own() -> None:
     best = logprobs.topk(5)
     assert [t for t, _ in token.top] == best.indices.tolist()
     assert [p for _, p in token.top] == pytest.approx(best.values.tolist())
+
+
+def bits_of(allowed: list[int]) -> Bits:
+    bits = np.zeros(-(-VOCABULARY // 32) * 32, dtype=np.uint8)
+    bits[allowed] = 1
+    return np.packbits(bits, bitorder="little").view(np.int32)
+
+
+@pytest.mark.parametrize("changes", [{}, {"temperature": 0.0}, {"top_k": 5}, {"top_p": 0.7, "min_p": 0.1}])
+def test_what_is_forbidden_never_comes_and_the_rest_keeps_its_shares(changes: dict[str, float]) -> None:
+    """As if the vocabulary had only the allowed tokens."""
+    params = replace(NEUTRAL, **changes)  # type: ignore[arg-type]
+    allowed = [1, 5, 6, 17, 31, 32, 39]
+    logits = logits_for(8, rows=300)
+    states = [SamplingState(params, seed, []) for seed in range(300)]
+    tokens = [
+        token for token in sample(logits, states, [None] * 300, dict.fromkeys(range(300), bits_of(allowed))) if token
+    ]
+    fewer = [SamplingState(params, seed, []) for seed in range(300)]
+    expected = [token for token in sample(logits[:, allowed], fewer, [None] * 300) if token]
+    assert [token.token_id for token in tokens] == [allowed[token.token_id] for token in expected]
+
+
+def test_a_grammar_binds_its_own_rows_only() -> None:
+    logits = logits_for(9, rows=4)
+    states = [SamplingState(replace(NEUTRAL, temperature=0.0), 0, []) for _ in range(4)]
+    best = logits.argmax(-1).tolist()
+    worst = int(logits[2].argmin())
+    tokens = [token for token in sample(logits, states, [1] * 4, {2: bits_of([worst])}) if token]
+    assert [token.token_id for token in tokens] == [best[0], best[1], worst, best[3]]
+    assert tokens[2].logprob == pytest.approx(float(logits[2].log_softmax(-1)[worst])), "the model's own, not 0"
+    assert tokens[2].top[0][0] == best[2]
+
+
+def test_the_largest_draw_falls_on_no_token_that_is_forbidden(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(SamplingState, "draw", lambda state: 1 - 2**-53)
+    logits = logits_for(10, rows=50)
+    allowed = [0, 3, 33]
+    for changes in ({}, {"top_k": 20}):
+        states = [SamplingState(replace(NEUTRAL, **changes), 0, []) for _ in range(50)]  # type: ignore[arg-type]
+        tokens = sample(logits, states, [None] * 50, dict.fromkeys(range(50), bits_of(allowed)))
+        assert {token.token_id for token in tokens if token} <= set(allowed)
+
+
+def test_a_row_that_is_not_a_number_is_none_where_the_grammar_would_not_look() -> None:
+    logits = logits_for(11)
+    logits[0, 20] = torch.nan
+    assert sample(logits, [SamplingState(NEUTRAL, 0, [])], [None], {0: bits_of([1, 2])}) == [None]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from qwen3vl.tasks.tables import Rows, parse_table
+from qwen3vl.tasks.tables import Rows, parse_table, parse_tables
 
 TABLE: Rows = (("Item", "Price"), ("Tea", "1.20"), ("米", "3"))
 HTML = (
@@ -68,3 +68,32 @@ def test_a_growing_table_never_loses_a_cell() -> None:
 def test_a_huge_span_is_bounded() -> None:
     rows = parse_table("<table><tr><td colspan=999999999 rowspan=999999999>a</td></tr></table>")
     assert len(rows) * len(rows[0]) == 1_000_000
+
+
+def test_all_tables_of_an_answer() -> None:
+    nested = "<table><tr><td>c</td></tr></table>"
+    text = f"<table><tr><td>a</td></tr></table> and <table><tr><td>b</td><td>{nested}</td></tr></table>"
+    assert [len(table) for table in parse_tables(text)] == [1, 1]
+    assert parse_tables(text)[1][0][0] == "b"
+    markdown = "| a |\n|---|\n| 1 |\n\ntext\n\n| b | c |\n|---|---|\n| 2 | 3 |\n"
+    assert parse_tables(markdown) == [(("a",), ("1",)), (("b", "c"), ("2", "3"))]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "<table><tr><td rowspan=2>a</td><td>b</td></tr><tr><td>c &lt; d</td></tr><tr><td>e</td></tr></table>",
+        "| a | b |\n|---|---|\n| 1 | 22 |\n| 3 | 44 |\n",
+    ],
+)
+def test_rows_that_are_finished_stay_as_they_are(text: str) -> None:
+    whole = parse_tables(text)[0]
+    for end in range(len(text) + 1):
+        for table in parse_tables(text[:end], finished_only=True):
+            assert table == whole[: len(table)]
+
+
+@pytest.mark.parametrize("text", ["<![foo[<table>", "<![if x]><table><tr><td>a", "<!--", "<!x <table", "</", "<table"])
+def test_what_the_html_reader_cannot_read_is_no_error(text: str) -> None:
+    parse_tables(text)
+    parse_tables(text, finished_only=True)

@@ -10,6 +10,8 @@ import time
 
 import torch
 
+from qwen3vl.engine.grammar import GrammarError
+from qwen3vl.engine.masks import MaskWriter
 from qwen3vl.engine.outputs import Delta, FinishReason, TokenLogprob, Usage
 from qwen3vl.engine.runner import Runner
 from qwen3vl.engine.sampler import SampledToken, sample
@@ -30,6 +32,7 @@ class EngineCore:
         self.tokenizer = tokenizer
         self.eos_token_ids = eos_token_ids
         self.requests: dict[int, Request] = {}
+        self.masks = MaskWriter()
         self.num_steps = 0
         self.prompt_tokens = self.cached_tokens = self.generated_tokens = 0
 
@@ -58,6 +61,12 @@ class EngineCore:
         for chunk in chunks:
             self._note_admission(chunk.sequence, chunk.start, now)
         rows = [chunk.rows for chunk in chunks]
+        sampling = [
+            chunk.sequence
+            for chunk, wanted in zip(chunks, rows, strict=True)
+            if wanted and chunk.sequence.scores is None
+        ]
+        masks = self.masks.begin(sampling)
         try:
             logits = self.runner.run(chunks)
         except Exception as error:
@@ -71,16 +80,14 @@ class EngineCore:
             self.scheduler.commit(chunk)
         if any(chunk.sequence.scores is not None for chunk in chunks):
             logits = self._take_scores(chunks, rows, logits)
-        sampling = [
-            chunk.sequence
-            for chunk, wanted in zip(chunks, rows, strict=True)
-            if wanted and chunk.sequence.scores is None
-        ]
         if sampling:
             counts = [sequence.request.options.logprobs for sequence in sampling]
-            tokens = sample(logits, [sequence.sampling for sequence in sampling], counts)
-            for sequence, token in zip(sampling, tokens, strict=True):
-                if token is None:
+            allowed, errors = masks.wait()
+            tokens = sample(logits, [sequence.sampling for sequence in sampling], counts, allowed)
+            for row, (sequence, token) in enumerate(zip(sampling, tokens, strict=True)):
+                if row in errors:
+                    self._fail(sequence.request, errors[row])
+                elif token is None:
                     self._fail(sequence.request, ModelOutputError("the model's output is not a number"))
                 elif not sequence.finished:  # its request may have failed a moment ago, with another of its answers
                     self._deliver(sequence, token)
@@ -129,37 +136,49 @@ class EngineCore:
                 self.scheduler.add(sibling)
         sequence.token_ids.append(token.token_id)
         self.generated_tokens += 1
-        text, reason = "", None
+        if sequence.constraint is not None:
+            try:
+                sequence.constraint.take(token.token_id)
+            except GrammarError as error:
+                self._fail(request, error)
+                return
+        text = ""
+        reason: FinishReason | None = None
         if token.token_id in self.eos_token_ids and not request.options.ignore_eos:
             reason = "stop"
         else:
             text = sequence.text.add(token.token_id)
-            if sequence.text.stopped:
+            if sequence.text.stopped or (sequence.constraint is not None and sequence.constraint.finished):
                 reason = "stop"
+            elif sequence.loops is not None and sequence.loops.add(token.token_id):
+                reason = "loop"
             elif sequence.num_generated >= sequence.max_tokens:
                 reason = "length"
         self._send(sequence, token, text, reason)
 
-    def _send(self, sequence: Sequence, token: SampledToken, text: str, reason: str | None) -> None:
+    def _send(self, sequence: Sequence, token: SampledToken, text: str, reason: FinishReason | None) -> None:
         request = sequence.request
         usage = None
-        finish: FinishReason | None = None
         if reason is not None:
-            finish = "stop" if reason == "stop" else "length"
             if not sequence.text.stopped:
                 text += sequence.text.finish()
-                finish = "stop" if sequence.text.stopped else finish
+                reason = "stop" if sequence.text.stopped else reason
             self._end(sequence)
             if request.finished:
                 del self.requests[request.id]
                 usage = _usage(request)
         logprobs = None if token.logprob is None else [self._logprob(token)]
-        self._emit(request, Delta(text, [token.token_id], sequence.index, logprobs, finish, usage))
+        self._emit(request, Delta(text, [token.token_id], sequence.index, logprobs, reason, usage))
 
     def fail_all(self, error: Qwen3VLError) -> None:
         """Ends every request with `error`."""
         for request in list(self.requests.values()):
             self._fail(request, error)
+
+    def close(self) -> None:
+        """Frees the model. The core is of no use afterwards."""
+        self.masks.close()
+        self.runner.release()
 
     def _fail(self, request: Request, error: Qwen3VLError) -> None:
         if request.id in self.requests:

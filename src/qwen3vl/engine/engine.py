@@ -20,6 +20,8 @@ from typing import Any
 from qwen3vl.checkpoints.generation import GenerationDefaults
 from qwen3vl.engine import sequence as sequences
 from qwen3vl.engine.build import EngineConfig, EngineParts, build_engine
+from qwen3vl.engine.grammar import GrammarCompiler
+from qwen3vl.engine.loops import LoopDetector
 from qwen3vl.engine.options import GenerationOptions
 from qwen3vl.engine.outputs import Delta, Result, TokenLogprob
 from qwen3vl.engine.sampler import SamplingParams, SamplingState
@@ -81,6 +83,9 @@ class Engine:
     def __init__(self, parts: EngineParts, name: str) -> None:
         self.prompt_builder: PromptBuilder = parts.builder
         self._core, self._config, self._defaults = parts.core, parts.config, parts.defaults
+        self._grammars = GrammarCompiler(
+            parts.builder.tokenizer, parts.config.text.vocab_size, parts.defaults.eos_token_ids
+        )
         self._worker = EngineWorker(parts.core)
         self._pool = ThreadPoolExecutor(_PREPARING_THREADS, thread_name_prefix="qwen3vl-prepare")
         # Also when the last reference goes, or the interpreter, so that no thread is left computing.
@@ -225,6 +230,8 @@ class Engine:
         for name in ("min_pixels", "max_pixels"):
             if (getattr(options, name) or 0) > self.info.max_pixels:
                 raise InputError(f"{name} may be {self.info.max_pixels} at most here, got {getattr(options, name)}")
+        if options.grammar is not None:
+            self._grammars.compile(options.grammar)
         return self.prompt_builder.build(
             messages,
             tools=tools,
@@ -289,6 +296,10 @@ class Engine:
                     sampling=SamplingState(params, seed, prompt.token_ids),
                     text=OutputText(self.prompt_builder.tokenizer, options.stop),
                     token_ids=list(prompt.token_ids),
+                    constraint=self._grammars.constraint(options.grammar, prompt.token_ids)
+                    if options.grammar
+                    else None,
+                    loops=LoopDetector() if options.stop_loops else None,
                 )
             )
         return request

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
+from qwen3vl.engine.grammar import Grammar
 from qwen3vl.errors import InputError
 from qwen3vl.experts.modes import Mode
 
@@ -20,7 +21,8 @@ class GenerationOptions:
 
     `logprobs` is how many alternatives to report for each token (0: only the chosen one's; None: none at all). `mode`
     is "fast", "balanced", "full" or a number of active experts. `min_pixels`, `max_pixels` bound every picture after
-    resizing, `fps` is the rate at which videos are sampled.
+    resizing, `fps` is the rate at which videos are sampled. `grammar` is what the answer must be, after its thought;
+    `stop_loops` ends an answer that only repeats itself (`qwen3vl.engine.loops` says what counts).
     """
 
     max_tokens: int | None = None  # None: until the context is full
@@ -37,6 +39,8 @@ class GenerationOptions:
     n: int = 1
     mode: Mode = "full"
     ignore_eos: bool = False
+    grammar: Grammar | None = None
+    stop_loops: bool = False
     min_pixels: int | None = None
     max_pixels: int | None = None
     fps: float | None = None
@@ -57,6 +61,10 @@ class GenerationOptions:
         _integer("min_pixels", self.min_pixels, 1, None)
         _integer("max_pixels", self.max_pixels, 1, None)
         _number("fps", self.fps, 0.0, 240.0, low_open=True)
+        if not isinstance(self.grammar, Grammar | None):
+            raise InputError(f"grammar must be a Grammar, got {type(self.grammar).__name__}")
+        if not isinstance(self.stop_loops, bool):
+            raise InputError(f"stop_loops must be true or false, got {self.stop_loops!r}")
         if isinstance(self.mode, bool) or not isinstance(self.mode, str | int):
             raise InputError(f"mode must be a name or a number of experts, got {self.mode!r}")
 

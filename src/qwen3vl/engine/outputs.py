@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-FinishReason = Literal["stop", "length"]
+# "stop": the model, a stop string or the grammar ended it; "loop": it repeated itself, and `stop_loops` was asked for
+FinishReason = Literal["stop", "length", "loop"]
 
 
 @dataclass(frozen=True)
 class TokenLogprob:
-    """Natural-log probability of one token under the model, before penalties and temperature."""
+    """Natural-log probability of one token under the model, before penalties, temperature and grammar."""
 
     token_id: int
     token: str

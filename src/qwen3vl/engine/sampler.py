@@ -1,4 +1,4 @@
-"""From logits to the next token of each sequence: penalties, temperature, top-k, top-p, min-p, and a draw.
+"""From logits to the next token of each sequence: penalties, grammar, temperature, top-k, top-p, min-p, and a draw.
 
 A draw is one uniform number from the sequence's own generator, looked up in the cumulative distribution: a seed gives
 the same answer whatever else is in the batch.
@@ -7,15 +7,21 @@ the same answer whatever else is in the batch.
 from __future__ import annotations
 
 import random
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TypeVar
 
+import numpy as np
 import torch
 
 from qwen3vl.checkpoints.generation import GenerationDefaults
+from qwen3vl.engine.grammar import Bits
 from qwen3vl.engine.options import GenerationOptions
 
 _T = TypeVar("_T")
+
+NOTHING_FORBIDDEN: Mapping[int, Bits] = MappingProxyType({})
 
 
 def _pick(asked: _T | None, default: _T) -> _T:
@@ -94,14 +100,18 @@ class SampledToken:
 
 
 def sample(
-    logits: torch.Tensor, states: list[SamplingState], num_logprobs: list[int | None]
+    logits: torch.Tensor,
+    states: list[SamplingState],
+    num_logprobs: list[int | None],
+    allowed: Mapping[int, Bits] = NOTHING_FORBIDDEN,
 ) -> list[SampledToken | None]:
     """Chooses one token for each row. logits: [rows, vocabulary] float32; num_logprobs: alternatives to report, None
-    for none. A row that holds what is not a number gives None.
+    for none; allowed: for rows under a grammar, the tokens that may come. A row that holds what is not a number gives
+    None.
 
-    Reported log-probabilities are the model's own, before penalties and temperature.
+    Reported log-probabilities are the model's own, before penalties, temperature and grammar.
     """
-    adjusted = _penalise(logits, states)
+    adjusted = _forbid(_penalise(logits, states), allowed)
     best, tokens = adjusted.max(-1)
     drawn = [row for row, state in enumerate(states) if not state.params.greedy]
     if drawn:
@@ -139,6 +149,18 @@ def _penalise(logits: torch.Tensor, states: list[SamplingState]) -> torch.Tensor
     return logits.index_copy(0, rows, values - presence * (counts > 0) - frequency * counts)
 
 
+def _forbid(logits: torch.Tensor, allowed: Mapping[int, Bits]) -> torch.Tensor:
+    """Takes the rows' other tokens out. By adding, so that what is not a number stays that; the bits travel packed."""
+    if not allowed:
+        return logits
+    bits = torch.from_numpy(np.stack(list(allowed.values()))).to(logits.device, non_blocking=True)
+    places = torch.arange(32, dtype=torch.int32, device=logits.device)
+    may = (bits[:, :, None] >> places & 1).flatten(1)[:, : logits.shape[-1]].bool()
+    rows = torch.tensor(list(allowed), device=logits.device)
+    bias = torch.zeros((), device=logits.device).where(may, -torch.inf)
+    return logits.index_add(0, rows, bias)
+
+
 def _draw(logits: torch.Tensor, states: list[SamplingState]) -> torch.Tensor:
     """One draw a row from the sorted, cut distribution. Without any top-k the whole vocabulary is sorted."""
     params = [state.params for state in states]
@@ -154,6 +176,7 @@ def _draw(logits: torch.Tensor, states: list[SamplingState]) -> torch.Tensor:
     before = probabilities.cumsum(-1) - probabilities
     kept = before < column([p.top_p for p in params])
     kept &= probabilities >= column([p.min_p for p in params]) * probabilities[:, :1]
+    kept &= probabilities > 0  # what a grammar forbids is none of the last tokens either
     kept |= ranks == 0  # the most likely token always stays, so that no row is left empty
     cumulative = (probabilities * kept).cumsum(-1)
     target = column([state.draw() for state in states]) * cumulative[:, -1:]

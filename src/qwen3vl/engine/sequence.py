@@ -10,6 +10,8 @@ from hashlib import blake2b
 
 import torch
 
+from qwen3vl.engine.grammar import Constraint
+from qwen3vl.engine.loops import LoopDetector
 from qwen3vl.engine.options import GenerationOptions
 from qwen3vl.engine.outputs import Delta
 from qwen3vl.engine.sampler import SamplingState
@@ -49,6 +51,8 @@ class Sequence:
     sampling: SamplingState
     text: OutputText
     token_ids: list[int]  # prompt, then answer
+    constraint: Constraint | None = None
+    loops: LoopDetector | None = None
     scores: list[float] | None = None  # of the answer's tokens so far, where the answer is given and only to be scored
     num_computed: int = 0  # tokens whose keys and values are in the cache
     blocks: list[int] = field(default_factory=list)

@@ -97,7 +97,7 @@ class EngineWorker:
         while not self._commands.empty():
             self._commands.get()()
         self.core.fail_all(EngineClosedError(self._why_closed()))
-        self.core.runner.release()
+        self.core.close()
 
     def _why_closed(self) -> str:
         return "the engine is closed" if self.error is None else f"the engine stopped: {self.error!r}"

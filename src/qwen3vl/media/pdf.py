@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -35,6 +37,72 @@ def render_pdf(data: bytes, limits: MediaLimits = DEFAULT_LIMITS, longest_side: 
             document.close()
             raise
     return _pages(document, longest_side)
+
+
+def count_pages(data: bytes, limits: MediaLimits = DEFAULT_LIMITS) -> int:
+    """Renders nothing. Raises `MediaError` like `render_pdf`, as far as that shows."""
+    limits.check_bytes(len(data))
+    check_kind(data, "pdf")
+    with _pdfium:
+        document = _open(data)
+        try:
+            _check_pages(document, limits)
+            return len(document)
+        finally:
+            document.close()
+
+
+def render_page(
+    data: bytes, number: int, limits: MediaLimits = DEFAULT_LIMITS, longest_side: int = LONGEST_SIDE
+) -> Image:
+    """One page, counted from 1, as `render_pdf` draws it. Raises `MediaError` like it, and where there is no such page."""
+    limits.check_bytes(len(data))
+    check_kind(data, "pdf")
+    with _pdfium:
+        document = _open(data)
+        try:
+            _check_pages(document, limits)
+            if not 1 <= number <= len(document):
+                raise MediaError(f"the PDF has {len(document)} pages, and no page {number}")
+            return _render(document, number - 1, longest_side)
+        finally:
+            document.close()
+
+
+@dataclass(frozen=True)
+class PdfPage:
+    """A page without its picture: the size in which `render_pdf` draws it, and the text that the file itself has."""
+
+    width: int  # pixels
+    height: int
+    text: str
+
+
+def read_pages(data: bytes, limits: MediaLimits = DEFAULT_LIMITS, longest_side: int = LONGEST_SIDE) -> list[PdfPage]:
+    """All pages, nothing rendered. Raises `MediaError` like `render_pdf`, as far as that shows."""
+    limits.check_bytes(len(data))
+    check_kind(data, "pdf")
+    with _pdfium:
+        document = _open(data)
+        try:
+            _check_pages(document, limits)
+            return [_read_page(document, index, longest_side) for index in range(len(document))]
+        finally:
+            document.close()
+
+
+def _read_page(document: Any, index: int, longest_side: int) -> PdfPage:
+    try:
+        page = document[index]
+        width, height = page.get_size()
+        layer = page.get_textpage()
+        text = layer.get_text_bounded(errors="replace")
+    except pypdfium2.PdfiumError as error:
+        raise MediaError(f"page {index + 1} of the PDF cannot be read: {error}") from error
+    layer.close()
+    page.close()
+    scale = longest_side / max(width, height)
+    return PdfPage(math.ceil(width * scale), math.ceil(height * scale), text.replace("\r\n", "\n").replace("\x00", ""))
 
 
 def _pages(document: Any, longest_side: int) -> Iterator[Image]:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO
@@ -59,6 +60,28 @@ def decode_video(
                 return Video(kept, indices, rate, frames)
             frames = decoded
         raise MediaError("the video is damaged: decoding it twice gave different numbers of frames")
+
+
+@dataclass(frozen=True)
+class VideoHeader:
+    """What a video is, as far as its header and first frame tell. Width and height are those of an upright frame."""
+
+    width: int
+    height: int
+    seconds: float
+    frames: int
+
+
+def read_header(data: bytes | Path, limits: MediaLimits = DEFAULT_LIMITS) -> VideoHeader:
+    """Decodes the first frame only. Raises `MediaError` like `decode_video`, as far as that shows."""
+    with _open_file(data, limits) as (file, format_):
+        frames, fps = _header(file, format_, limits)
+        seconds = frames / _rate(fps, frames, limits)
+        with _open_stream(file, format_, limits) as (container, stream):
+            for frame in container.decode(stream):
+                height, width = _upright(frame).shape[:2]
+                return VideoHeader(width, height, seconds, frames)
+        raise MediaError(f"the {format_.name} file holds no video frames")
 
 
 def sample_indices(source_frames: int, source_fps: float, sampling: VideoSampling) -> list[int]:

@@ -43,6 +43,7 @@ _TEXT_NAMES: Mapping[ActionKind, tuple[str, ...]] = {
     "button": ("button",),
     "done": ("status",),
 }
+_LARGEST = 1e9  # comparing with it, unlike converting, works for integers of any size
 _THOUGHT = re.compile(r"Thought:\s*(.*?)\s*(?=\n\s*Action:|<tool_call>|```|\{|\Z)", re.DOTALL)
 
 
@@ -130,4 +131,5 @@ def _string(value: Any) -> str:
 
 
 def _number(value: Any) -> float | None:
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+    known = isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= _LARGEST
+    return float(value) if known else None

@@ -7,11 +7,13 @@ are finished. Knows nothing of where the document came from.
 from __future__ import annotations
 
 import html
+import math
 import re
 from dataclasses import dataclass
 from html.parser import HTMLParser
 
 from qwen3vl.tasks.code import find_code
+from qwen3vl.tasks.tables import feed_html
 
 _TAG = re.compile(r"<[^>]*>")
 
@@ -46,7 +48,7 @@ def parse_diagram(text: str) -> Diagram:
     if code is None or "<mxCell" not in code.source:
         return Diagram((), ())
     reader = _Cells()
-    reader.feed(code.source)
+    feed_html(reader, code.source)
     return Diagram(tuple(reader.nodes), tuple(reader.edges))
 
 
@@ -90,6 +92,8 @@ def _box(given: dict[str, str]) -> tuple[float, float, float, float] | None:
     try:
         x, y, width, height = (float(given.get(name, "0")) for name in ("x", "y", "width", "height"))
     except ValueError:
+        return None
+    if not math.isfinite(x + y + width + height):
         return None
     return x, y, x + width, y + height
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from qwen3vl.tasks.loose_json import json_objects
@@ -22,6 +22,7 @@ _RANGE = re.compile(
 )
 _TEXT_KEYS = ("description", "title", "event", "caption", "label", "summary", "text", "content")
 _START_KEYS = ("start", "start_time", "begin", "time", "timestamp")
+_LATEST = 1e9  # seconds; comparing with it, unlike converting, works for integers of any size
 _END_KEYS = ("end", "end_time")
 
 
@@ -32,6 +33,7 @@ class Event:
     start: float
     end: float
     text: str
+    title: str = ""  # of a chapter that has a description beside it
 
 
 def parse_events(text: str) -> list[Event]:
@@ -53,12 +55,19 @@ def parse_time(text: str) -> float | None:
 
 
 def _events(item: dict[str, Any]) -> Iterator[Event]:
-    description = next((item[key] for key in _TEXT_KEYS if isinstance(item.get(key), str)), None)
+    texts = [item[key] for key in _TEXT_KEYS if isinstance(item.get(key), str)]
+    description = texts[0] if texts else None
+    title = item.get("title")
     start, end = _time_of(item, _START_KEYS), _time_of(item, _END_KEYS)
     if description is None or start is None:
         yield from _ranges(item)
     elif end is not None or not any(key in item for key in _END_KEYS):
-        yield _event(start[0], start[1] if end is None else end[1], description)
+        event = _event(start[0], start[1] if end is None else end[1], description)
+        if isinstance(title, str) and title != description:
+            event = replace(event, title=title.strip())
+        elif len(texts) > 1 and description == title:  # a chapter's title is no description where there is one
+            event = replace(event, title=event.text, text=texts[1].strip())
+        yield event
 
 
 def _ranges(item: dict[str, Any]) -> Iterator[Event]:
@@ -72,7 +81,7 @@ def _time_of(item: dict[str, Any], keys: tuple[str, ...]) -> tuple[float, float]
     """Start and end of the first of `keys` that holds a time; a range may stand under a single key."""
     for key in keys:
         value = item.get(key)
-        if isinstance(value, int | float) and not isinstance(value, bool):
+        if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= _LATEST:
             return float(value), float(value)
         if isinstance(value, str):
             if both := _RANGE.fullmatch(value.strip()):
@@ -104,4 +113,4 @@ def _seconds(text: str) -> float:
     total = 0.0
     for part in text.split(":"):
         total = total * 60 + float(part)
-    return total
+    return min(total, _LATEST)

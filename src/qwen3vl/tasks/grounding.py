@@ -51,8 +51,13 @@ def parse_marks(text: str, width: int, height: int) -> list[Mark]:
     An item that is not finished, or not a box or point, is passed over, so a growing answer gives the items so far.
     The label is the item's `label`, else its `text` (what a click answer calls the widget).
     """
-    marks = (_mark(item, width, height) for value in _json_values(text) for item in objects_in(value))
-    return [mark for mark in marks if mark is not None]
+    return [mark for mark, _ in parse_numbered_marks(text, width, height)]
+
+
+def parse_numbered_marks(text: str, width: int, height: int) -> list[tuple[Mark, int | None]]:
+    """Like `parse_marks`, each with the number of the picture or page that its item names, if it names one."""
+    items = (item for value in _json_values(text) for item in objects_in(value))
+    return [(mark, _number(item)) for item in items if (mark := _mark(item, width, height)) is not None]
 
 
 def colour_of(mark: Mark, marks: Sequence[Mark]) -> str:
@@ -131,6 +136,11 @@ def _mark(item: dict[str, Any], width: int, height: int) -> Mark | None:
     label = label if isinstance(label, str) else ""
     box = box_of(item.get("bbox_2d"), width, height, label)
     return box or point_of(item.get("point_2d"), width, height, label)
+
+
+def _number(item: dict[str, Any]) -> int | None:
+    value = next((item[key] for key in ("picture", "image", "page") if key in item), None)
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
 def _numbers(value: Any, count: int) -> list[float] | None:

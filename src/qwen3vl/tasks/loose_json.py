@@ -26,20 +26,25 @@ def json_values(text: str, *, unfinished: bool = False) -> Iterator[Any]:
     With `unfinished`, one that the end of the text cuts off comes too, as far as it goes: without the item, string or
     number that is itself cut off.
     """
+    return (value for value, _, _ in json_spans(text, unfinished=unfinished))
+
+
+def json_spans(text: str, *, unfinished: bool = False) -> Iterator[tuple[Any, int, int]]:
+    """Like `json_values`, each with where in `text` it begins and ends."""
     failures = 0
     opening = _OPENING.search(text)
     while opening and failures < _MAX_FAILURES:
         start = opening.start()
         try:
             value, end = _decoder.raw_decode(text, start)
-        except (json.JSONDecodeError, RecursionError) as error:
+        except (ValueError, RecursionError) as error:  # also a number of thousands of digits
             end = start + 1
             failures += 1
             if unfinished and isinstance(error, json.JSONDecodeError) and _CUT_OFF.match(text, error.pos):
-                yield _begun(text[start:])
+                yield _begun(text[start:]), start, len(text)
                 return
         else:
-            yield value
+            yield value, start, end
         opening = _OPENING.search(text, end)
 
 

@@ -9,6 +9,7 @@ Rows = tuple[tuple[str, ...], ...]
 
 _MOST_COLUMNS = 1000  # that one cell may span, as browsers have it
 _MOST_ROWS = 1000
+_MOST_CELLS = 1_000_000  # of a text; what goes beyond is left out, so that a few spans cannot fill the memory
 _RULE = re.compile(r"\s*\|?\s*:?-+:?\s*(?:\|\s*:?-+:?\s*)*\|?\s*")
 _BAR = re.compile(r"(?<!\\)\|")
 
@@ -19,29 +20,47 @@ def parse_table(text: str) -> Rows:
     Text in a cell has its tags removed and its blanks made one. A cell that spans several places stands in each.
     While the table is being written, rows have the cells that are finished.
     """
+    return next(iter(parse_tables(text)), ())
+
+
+def parse_tables(text: str, *, finished_only: bool = False) -> list[Rows]:
+    """All tables of `text`, those in HTML, else those in Markdown, in the order written; nested ones are text.
+
+    With `finished_only`, without a last row that may still grow.
+    """
     parser = _TableParser()
-    parser.feed(text)
-    return parser.rows() or _markdown(text)
+    feed_html(parser, text)
+    tables = parser.tables(finished_only) if "<t" in text.lower() else []
+    return tables or _markdown(text, finished_only)
+
+
+def feed_html(parser: HTMLParser, text: str) -> None:
+    """Feeds what is no document but an answer: a marked section, which the library refuses to read, counts as text."""
+    parser.feed(text.replace("<![", "&lt;!["))
 
 
 class _TableParser(HTMLParser):
-    """Takes in the outermost first table. What is nested in a cell counts as the cell's text."""
+    """Takes in the outermost tables. What is nested in a cell counts as the cell's text."""
 
     def __init__(self) -> None:
         super().__init__(convert_charrefs=True)
+        self._done: list[Rows] = []
         self._grid: list[dict[int, str]] = []
         self._row = -1
         self._depth = 0  # of tables
-        self._finished = False
         self._cell: list[str] | None = None
         self._span = (1, 1)  # columns, rows
+        self._room = _MOST_CELLS
 
-    def rows(self) -> Rows:
-        return tuple(tuple(row.get(i, "") for i in range(max(row) + 1)) for row in self._grid if row)
+    def tables(self, finished_only: bool) -> list[Rows]:
+        """What stands outside of any table's tags, a lone row above all, counts as one more table."""
+        begun = self._rows(self._grid[: self._row] if finished_only else self._grid)
+        return [*self._done, begun] if begun else self._done
+
+    def _rows(self, grid: list[dict[int, str]]) -> Rows:
+        return tuple(tuple(row.get(i, "") for i in range(max(row) + 1)) for row in grid if row)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        if self._finished:
-            return
         if tag == "table":
             self._depth += 1
         if self._depth != 1:
@@ -63,10 +82,13 @@ class _TableParser(HTMLParser):
             self._close_cell()
         if tag == "table" and self._depth:
             self._depth -= 1
-            self._finished = self._finished or self._depth == 0
+            if self._depth == 0:
+                if rows := self._rows(self._grid):
+                    self._done.append(rows)
+                self._grid, self._row = [], -1
 
     def handle_data(self, data: str) -> None:
-        if self._cell is not None and not self._finished:
+        if self._cell is not None:
             self._cell.append(data)
 
     def _close_cell(self) -> None:
@@ -77,6 +99,9 @@ class _TableParser(HTMLParser):
         row = self._row_of(self._row)
         first = next(i for i in range(len(row) + 1) if i not in row)
         columns, rows = self._span
+        self._room -= columns * rows
+        if self._room < 0:
+            return
         for number in range(self._row, self._row + rows):
             self._row_of(number).update(dict.fromkeys(range(first, first + columns), content))
 
@@ -87,21 +112,28 @@ class _TableParser(HTMLParser):
 
 
 def _span(value: str | None, most: int) -> int:
-    return min(max(int(value), 1), most) if value and value.isdecimal() else 1
+    return min(max(int(value[:9]), 1), most) if value and value.isdecimal() else 1
 
 
-def _markdown(text: str) -> Rows:
-    """A run of lines with bars, of which the second is the rule under the head."""
+def _markdown(text: str, finished_only: bool) -> list[Rows]:
+    """Runs of lines with bars, of which the second is the rule under the head."""
     lines = text.splitlines()
-    rule = next((i for i in range(1, len(lines)) if "|" in lines[i - 1] and _RULE.fullmatch(lines[i])), None)
-    if rule is None:
-        return ()
-    rows = [_cells(lines[rule - 1])]
-    for line in lines[rule + 1 :]:
-        if "|" not in line:
-            break
-        rows.append(_cells(line))
-    return tuple(rows)
+    if finished_only and lines and not text.endswith("\n"):
+        lines.pop()
+    tables: list[Rows] = []
+    at = 1
+    while at < len(lines):
+        if "|" not in lines[at - 1] or not _RULE.fullmatch(lines[at]):
+            at += 1
+            continue
+        rows = [_cells(lines[at - 1])]
+        at += 1
+        while at < len(lines) and "|" in lines[at]:
+            rows.append(_cells(lines[at]))
+            at += 1
+        tables.append(tuple(rows))
+        at += 1
+    return tables
 
 
 def _cells(line: str) -> tuple[str, ...]:

@@ -12,6 +12,7 @@ from typing import Any
 
 from qwen3vl.tasks.grounding import Box, box_of
 from qwen3vl.tasks.loose_json import json_objects
+from qwen3vl.tasks.tables import feed_html
 
 _BOX_KEYS = ("bbox_2d", "bbox")
 _TEXT_KEYS = ("text", "text_content", "content", "label")
@@ -28,7 +29,7 @@ def parse_text_lines(text: str, width: int, height: int) -> list[Box]:
     if found or "data-bbox" not in text:
         return found
     parser = _BoxedElements(width, height)
-    parser.feed(text)
+    feed_html(parser, text)
     return [box for box in parser.boxes if box is not None]
 
 
