@@ -20,6 +20,7 @@ FLOORS = {
     "experts": 2,
     "model": 2,
     "prompt": 2,
+    "browser": 3,
     "engine": 3,
     "tasks": 4,
     "store": 4,

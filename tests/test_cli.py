@@ -16,6 +16,7 @@ import pytest
 from PIL import Image
 
 from qwen3vl.cli import main
+from qwen3vl.settings import KEYS
 from support import drawing
 from support.server import MODELS
 
@@ -63,6 +64,13 @@ def in_process(
     return exited.value.code, out, err
 
 
+@pytest.fixture(autouse=True)
+def own_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No settings, data or keys of whoever runs the tests."""
+    for name in ("CONFIG", "DATA"):
+        monkeypatch.setenv(f"XDG_{name}_HOME", str(tmp_path / name.lower()))
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -73,6 +81,14 @@ def in_process(
         (["chat", "What?", "--temperature", "7"], "temperature"),
         (["chat", "What?", "--memory", "1MiB"], "0.00 GiB may be used"),
         (["chat", "What?", "--boxes", "x.png"], "exactly one picture"),
+        (["serve", "--host", "0.0.0.0", "--port", "0"], "--insecure"),  # before a model is loaded
+        (["serve", "--port", "0", "--rate", "fast"], "60/min"),
+        (["serve", "--port", "0", "--temperature", "9"], "setting generation.temperature"),
+        (["serve", "--port", "0", "--database", "mysql://x/y"], "sqlite or postgresql"),
+        (["serve", "--port", "0", "--quantization", "int3"], "quantization"),
+        (["keys", "create", "--name", "x", "--scope", "everything"], "chat, models, files, admin"),
+        (["keys", "create", "--name", "x", "--rate", "0/min"], "60/min"),
+        (["keys", "revoke", "nobody"], "no key 'nobody'"),
         (["chat", "What?", "--model", "[bold]x[/]"], "'[bold]x[/]'"),  # not taken for markup
     ],
     ids=lambda value: str(value)[:30],
@@ -89,7 +105,16 @@ def test_a_failure_is_one_line(
 
 @pytest.mark.parametrize(
     "arguments",
-    [["chat"], ["serve", "--port", "99999"], ["serve", "--dtype", "int3"], ["chat", "--nope", "x"], ["dance"]],
+    [
+        ["chat"],
+        ["serve", "--port", "99999"],
+        ["serve", "--dtype", "int3"],
+        ["serve", "--config", "gone.yaml"],
+        ["serve", "--url-ports", "80,many"],
+        ["chat", "--nope", "x"],
+        ["keys", "create"],
+        ["dance"],
+    ],
 )
 def test_wrong_usage_has_status_2(
     arguments: list[str], monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
@@ -108,10 +133,61 @@ def test_a_port_that_is_taken(monkeypatch: pytest.MonkeyPatch, capfd: pytest.Cap
     assert "experts" not in err  # found out before a model was loaded
 
 
+def test_every_setting_is_a_flag_in_its_section(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    status, out, _ = in_process(monkeypatch, capfd, "serve", "--help")
+    assert status == 0
+    sections = dict(
+        re.findall(r"^(Model|Generation|Interface|Server) \(\w+ in config\.yaml\):\n((?:  .*\n?)+)", out, re.M)
+    )
+    for section, key in KEYS:
+        if (section, key) != ("model", "name"):
+            assert f"--{key.replace('_', '-')}" in sections[section.capitalize()], (section, key)
+            assert KEYS[section, key].description.split()[0] in sections[section.capitalize()]
+
+
+def test_flags_and_the_file_reach_the_settings(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """A file that is wrong, and a flag in its place that is wrong in another way: it is the flag that is told."""
+    file = tmp_path / "some.yaml"
+    file.write_text("server: {rate: slow, insecure: true}")
+    status, _, err = in_process(monkeypatch, capfd, "serve", "--config", str(file), "--port", "0")
+    assert (status, "got 'slow'" in err) == (1, True)
+    status, _, err = in_process(monkeypatch, capfd, "serve", "--config", str(file), "--port", "0", "--rate", "quick")
+    assert (status, "got 'quick'" in err) == (1, True)
+    file.write_text("server: {prt: 1}")
+    status, _, err = in_process(monkeypatch, capfd, "serve", "--config", str(file))
+    assert status == 2
+    assert "did you mean server.port?" in " ".join(err.split())
+
+
+def test_keys_are_made_listed_and_revoked(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    def keys(*arguments: str) -> str:
+        status, out, err = in_process(monkeypatch, capfd, "keys", *arguments)
+        assert status == 0, err
+        return out
+
+    secret = keys("create", "--name", "laptop", "--scope", "chat,files", "--rate", "2/s")
+    assert re.fullmatch(r"qk-[\w-]{43}\n", secret)  # alone, so that it can be piped
+    [line] = keys("list").splitlines()
+    assert re.search(r"  active  .*  chat,files  120/min  laptop$", line)
+    identity = line.split()[0]
+    keys("revoke", identity)
+    assert "revoked" in keys("list")
+    everything = b"".join(file.read_bytes() for file in tmp_path.rglob("*") if file.is_file())
+    assert b"laptop" in everything
+    assert secret.strip().encode() not in everything
+
+
 def test_help_needs_no_torch() -> None:
     code = """
 import sys
 from qwen3vl.cli import main
+from qwen3vl.settings import KEYS
 sys.argv = ["qwen3vl", "--help"]
 try:
     main()

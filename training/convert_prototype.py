@@ -79,8 +79,6 @@ def convert(source: Path, target: Path) -> None:
         },
     )
     shutil.copyfile(HERE / "chat_template.jinja", target / "chat_template.jinja")
-    card = "moe" if config["model_type"] == "qwen3_vl_moe" else "dense"
-    shutil.copyfile(HERE / "cards" / f"{card}.md", target / "README.md")
     shutil.copyfile(HERE.parent / "LICENSE", target / "LICENSE")
 
     for stale in target.glob("*.safetensors*"):

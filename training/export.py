@@ -2,8 +2,8 @@
 
     python -m training.export runs/moe models/moe
 
-Beside the weights stand the configs of the tokenizer, of the picture and video processors and of generation. Knows
-formats only, nothing of training.
+Beside the weights stand the configs of the tokenizer, of the picture and video processors and of generation; the README
+is written by `training.card` once the model is measured. Knows formats only, nothing of training.
 """
 
 from __future__ import annotations
@@ -69,8 +69,6 @@ def export(run: Path, folder: Path, tokenizer: Path = TOKENIZER) -> None:
         },
     )
     shutil.copyfile(HERE / "chat_template.jinja", folder / "chat_template.jinja")
-    card = "moe" if config["model_type"] == "qwen3_vl_moe" else "dense"
-    shutil.copyfile(HERE / "cards" / f"{card}.md", folder / "README.md")
     shutil.copyfile(HERE.parent / "LICENSE", folder / "LICENSE")
 
     for stale in folder.glob("*.safetensors*"):

@@ -1,4 +1,4 @@
-"""The command line: `qwen3vl serve`, `qwen3vl chat` and `qwen3vl eval`. Thin: parses, calls, prints.
+"""The command line: `qwen3vl serve`, `chat`, `eval` and `keys`. Thin: parses, calls, prints.
 
 What is heavy (torch, Gradio) is imported by the commands that use it, so that `--help` and usage errors come at once.
 """
@@ -6,20 +6,25 @@ What is heavy (torch, Gradio) is imported by the commands that use it, so that `
 from __future__ import annotations
 
 import contextlib
+import inspect
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 import typer
+from pydantic import ByteSize
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
+from typer.core import TyperCommand
 
 from qwen3vl.errors import InputError, Qwen3VLError
-from qwen3vl.settings import Settings
+from qwen3vl.settings import KEYS, Settings
 
 if TYPE_CHECKING:
+    from qwen3vl.engine.build import EngineConfig
     from qwen3vl.engine.engine import Engine
 
 app = typer.Typer(
@@ -30,7 +35,11 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+_MODEL_NAME = ("model", "name")  # an argument, not a flag
 notes = Console(stderr=True, highlight=False)  # everything but an answer, so that an answer can be piped
+
+keys = typer.Typer(help="API keys: who may use the server, and for what.", no_args_is_help=True)
+app.add_typer(keys, name="keys")
 
 DeviceOption = Annotated[str | None, typer.Option("--device", help="auto, cpu, cuda or cuda:N. [default: auto]")]
 DtypeOption = Annotated[str | None, typer.Option("--dtype", help="auto, float32, bfloat16 or float16. [default: auto]")]
@@ -38,34 +47,147 @@ MemoryOption = Annotated[
     str | None, typer.Option("--memory", help="The most to take, such as 12GiB. [default: as fits]")
 ]
 ContextOption = Annotated[int | None, typer.Option("--max-context", help="Tokens of prompt and answer together.")]
+ConfigOption = Annotated[
+    Path | None,
+    typer.Option("--config", help="A config.yaml. [default: ./config.yaml, or that of the user's configuration]"),
+]
 
 
-@app.command()
-def serve(
-    model: Annotated[str | None, typer.Argument(help="A folder, catalogue name or hub id. [default: tiny-moe]")] = None,
-    host: Annotated[str | None, typer.Option(help="Address to listen on. [default: 127.0.0.1]")] = None,
-    port: Annotated[int | None, typer.Option(help="Port to listen on; 0 takes a free one. [default: 7860]")] = None,
-    device: DeviceOption = None,
-    dtype: DtypeOption = None,
-    memory: MemoryOption = None,
-    max_context: ContextOption = None,
-) -> None:
-    """Serve the web page and the OpenAI-compatible API until interrupted."""
-    settings = _settings(
-        model={"name": model, "device": device, "dtype": dtype, "memory": memory, "max_context": max_context},
-        server={"host": host, "port": port},
+class _Grouped(TyperCommand):
+    """A command whose help lists its options by section."""
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        sections: dict[str, list[tuple[str, str]]] = {}
+        for parameter in self.get_params(ctx):
+            if (record := parameter.get_help_record(ctx)) is not None:
+                title = getattr(parameter, "rich_help_panel", None) or "Options"
+                sections.setdefault(title, []).append(record)
+        for title, records in sections.items():
+            with formatter.section(title):
+                formatter.write_dl(records)
+
+
+def _with_settings(function: Callable[..., None]) -> Callable[..., None]:
+    """Gives a command every setting as a flag: `server.max_body` is `--max-body`, and reaches `function` in `flags`."""
+
+    def command(**given: Any) -> None:
+        flags: dict[str, dict[str, Any]] = {}
+        for section, key in KEYS:
+            if (section, key) != _MODEL_NAME:
+                flags.setdefault(section, {})[key] = given.pop(f"{section}__{key}")
+        function(**given, flags=flags)
+
+    own = [each for each in inspect.signature(function, eval_str=True).parameters.values() if each.name != "flags"]
+    kind = inspect.Parameter.KEYWORD_ONLY
+    further = [
+        inspect.Parameter(f"{section}__{key}", kind, default=None, annotation=_flag(section, key, field))
+        for (section, key), field in KEYS.items()
+        if (section, key) != _MODEL_NAME
+    ]
+    command.__signature__ = inspect.Signature(  # type: ignore[attr-defined]  # Typer reads the parameters here
+        [each.replace(kind=kind) for each in own] + further
     )
-    from qwen3vl.server import create_app, run
+    command.__annotations__, command.__doc__, command.__name__ = {}, function.__doc__, function.__name__
+    return command
 
-    # The port first: a server that cannot listen should not load a model.
-    with run.listen(settings.server.host, settings.server.port) as listener, _load(settings) as engine:
+
+def _flag(section: str, key: str, field: Any) -> Any:
+    """The type and option of one setting. Values stay text, for the settings to check; a switch has its own form."""
+    name, default = key.replace("_", "-"), field.default
+    shown = ",".join(map(str, default)) if isinstance(default, tuple) else default
+    if isinstance(default, bool):
+        shown = "on" if default else "off"
+    elif isinstance(default, ByteSize):
+        shown = default.human_readable()
+    text = field.description + ("" if shown in (None, "") else f" [default: {shown}]")
+    panel = f"{section.capitalize()} ({section} in config.yaml)"
+    if bool in (field.annotation, *get_args(field.annotation)):
+        return Annotated[
+            bool | None, typer.Option(f"--{name}/--no-{name}", help=text, rich_help_panel=panel, show_default=False)
+        ]
+    return Annotated[
+        str | None, typer.Option(f"--{name}", help=text, rich_help_panel=panel, metavar=key.rpartition("_")[2].upper())
+    ]
+
+
+@app.command(cls=_Grouped)
+@_with_settings
+def serve(
+    *,
+    model: Annotated[str | None, typer.Argument(help="A folder, catalogue name or hub id. [default: tiny-moe]")] = None,
+    config: ConfigOption = None,
+    flags: dict[str, dict[str, Any]],
+) -> None:
+    """Serve the web page and the OpenAI-compatible API until interrupted.
+
+    Each option is also a key of config.yaml and an environment variable: --max-body is max_body in the section server,
+    and QWEN3VL_SERVER_MAX_BODY. A flag goes before the environment, and that before the file.
+    """
+    section, key = _MODEL_NAME
+    flags[section][key] = model
+    settings = _settings(config, **flags)
+    from qwen3vl.server import Services, create_app, run
+    from qwen3vl.server.access import check_exposure
+
+    # The port, the store and the keys first: a server that cannot listen should not load a model.
+    with run.listen(settings.server.host, settings.server.port) as listener, Services.open(settings) as services:
+        check_exposure(settings.server, services.store.keys)
+        services.models.adopt(_load(settings))
         from qwen3vl.webui import mount_page
 
-        application = create_app(engine, max_body=settings.server.max_body)
-        mount_page(application, engine, max_body=settings.server.max_body)
+        application = create_app(services)
+        mount_page(application, services)
         url = run.url_of(listener)
         notes.print(f"[bold]{url}[/bold]  (API: {url}/v1; Ctrl+C stops)")
         run.run(application, listener)
+
+
+@keys.command("create")
+def create_key(
+    name: Annotated[str, typer.Option(help="What it is for; shown in the list.")],
+    scope: Annotated[str, typer.Option(help="Some of chat, models, files and admin, with commas between.")] = "chat",
+    rate: Annotated[str | None, typer.Option(help="Requests it may make, such as 60/min. [default: any]")] = None,
+    config: ConfigOption = None,
+) -> None:
+    """Make a key and print it. It is shown this once; the server keeps only its hash."""
+    from qwen3vl.server.access import make_key
+    from qwen3vl.server.limits import parse_rate
+    from qwen3vl.server.services import open_store
+
+    scopes = [part.strip() for part in scope.split(",") if part.strip()]
+    with open_store(_settings(config)) as store:
+        limit = None if rate is None else parse_rate(rate)
+        key, secret = make_key(store.keys, name=name, scopes=scopes, rate=limit)
+    notes.print(
+        f"key {key.id} for {', '.join(key.scopes)}; a server that runs takes it within two seconds", style="dim"
+    )
+    print(secret)
+
+
+@keys.command("list")
+def list_keys(config: ConfigOption = None) -> None:
+    """Show the keys, without their secrets."""
+    from qwen3vl.server.services import open_store
+
+    with open_store(_settings(config)) as store:
+        for key in store.keys.list():
+            rate = "any rate" if key.rate is None else f"{key.rate}/min"
+            made = time.strftime("%Y-%m-%d", time.localtime(key.created))
+            state = "revoked" if key.revoked else "active"
+            print(key.id, state, made, ",".join(key.scopes), rate, key.name, sep="  ")
+
+
+@keys.command("revoke")
+def revoke_key(
+    key: Annotated[str, typer.Argument(help="The id that the list shows.")], config: ConfigOption = None
+) -> None:
+    """Take a key back. A server that runs refuses it within two seconds."""
+    from qwen3vl.server.services import open_store
+
+    with open_store(_settings(config)) as store:
+        if store.keys.revoke(key) is None:
+            raise InputError(f"there is no key {key!r}; `qwen3vl keys list` shows them")
+    notes.print(f"key {key} is revoked", style="dim")
 
 
 @app.command()
@@ -74,7 +196,9 @@ def chat(
         list[str], typer.Argument(metavar="[FILE]... QUESTION", help="Pictures, videos or PDFs, and last the question.")
     ],
     model: Annotated[str | None, typer.Option(help="A folder, catalogue name or hub id. [default: tiny-moe]")] = None,
-    mode: Annotated[str, typer.Option(help="fast, balanced, full, or a number of active experts.")] = "full",
+    mode: Annotated[
+        str | None, typer.Option(help="fast, balanced, full, or a number of active experts. [default: full]")
+    ] = None,
     max_tokens: Annotated[int | None, typer.Option(help="Tokens of the longest answer. [default: as fits]")] = None,
     temperature: Annotated[float | None, typer.Option(help="0 is greedy. [default: the checkpoint's]")] = None,
     seed: Annotated[int | None, typer.Option(help="Makes sampling repeatable.")] = None,
@@ -85,10 +209,11 @@ def chat(
     dtype: DtypeOption = None,
     memory: MemoryOption = None,
     max_context: ContextOption = None,
+    config: ConfigOption = None,
 ) -> None:
     """Ask one question and stream the answer to the terminal."""
     settings = _settings(
-        model={"name": model, "device": device, "dtype": dtype, "memory": memory, "max_context": max_context}
+        config, model={"name": model, "device": device, "dtype": dtype, "memory": memory, "max_context": max_context}
     )
     from qwen3vl.tasks.attachment import Attachment
 
@@ -97,8 +222,8 @@ def chat(
         raise InputError("--boxes needs exactly one picture")
     parts: list[dict[str, Any]] = [attachment.part for attachment in attachments]
     messages = [{"role": "user", "content": [*parts, {"type": "text", "text": words[-1]}]}]
-    options: dict[str, Any] = {"mode": _mode(mode)}
-    given = {"max_tokens": max_tokens, "temperature": temperature, "seed": seed}
+    options = settings.generation.given()
+    given = {"mode": mode and _mode(mode), "max_tokens": max_tokens, "temperature": temperature, "seed": seed}
     options.update({name: value for name, value in given.items() if value is not None})
     with _load(settings) as engine:
         answer = _stream_answer(engine, messages, options)
@@ -126,6 +251,16 @@ def evaluate(
             "images (a list), or nothing; without task, answers are compared as plain text."
         ),
     ] = None,
+    paraphrases: Annotated[
+        bool,
+        typer.Option("--paraphrases", help="Ask each question in a trained wording too, to see what wordings cost."),
+    ] = False,
+    render: Annotated[
+        bool,
+        typer.Option(
+            "--render", help="Compare written HTML by its looks too, in Chromium (pip install 'qwen3vl[browser]')."
+        ),
+    ] = False,
     max_tokens: Annotated[
         int | None, typer.Option(min=1, help="Of an answer. [default: twice the right answer's, and some more]")
     ] = None,
@@ -142,15 +277,19 @@ def evaluate(
     What is drawn depends on the seed alone, and has words, fonts, wordings and sizes that no training has seen.
     """
     settings = _settings(model={"name": model, "device": device, "dtype": dtype, "memory": memory})
-    from qwen3vl.bench.command import run_evaluation
+    from qwen3vl.bench.command import AT_ONCE, run_evaluation
+    from qwen3vl.engine.build import EngineConfig, resolve_device
 
+    config = EngineConfig(max_running=AT_ONCE[resolve_device(settings.model.device).type])
     run_evaluation(
-        lambda: _load(settings),
+        lambda: _load(settings, config),
         modes=[_mode(each) for each in dict.fromkeys(mode or ["full"])],
         tasks=[task.strip() for task in tasks.split(",")] if tasks else None,
         samples=samples,
         seed=seed,
         data=data,
+        paraphrases=paraphrases,
+        render=render,
         max_tokens=max_tokens,
         json_file=json_file,
         answers_file=answers,
@@ -171,14 +310,14 @@ def _mode(text: str) -> Any:
     return int(text) if text.isdigit() else text
 
 
-def _settings(**sections: dict[str, Any]) -> Settings:
+def _settings(config: Path | None = None, **sections: dict[str, Any]) -> Settings:
     try:
-        return Settings.load(**sections)
+        return Settings.load(config=config, **sections)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from error
 
 
-def _load(settings: Settings) -> Engine:
+def _load(settings: Settings, config: EngineConfig | None = None) -> Engine:
     """The engine, with a bar while bytes come in, and a line about what was loaded."""
     from qwen3vl import Engine
 
@@ -190,8 +329,10 @@ def _load(settings: Settings) -> Engine:
             model.name,
             device=model.device,
             dtype=model.dtype,
+            quantization=None if model.quantization == "none" else model.quantization,
             memory=model.memory,
             max_context=model.max_context,
+            config=config,
             progress=lambda done, total: progress.update(task, completed=done, total=total),
         )
     info = engine.info

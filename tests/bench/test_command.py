@@ -33,17 +33,35 @@ def test_drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.Ca
     status, out, err = run(monkeypatch, capfd, *asked, "--json", str(figures), "--answers", str(answers))
     assert status == 0, err
     assert "tiny-moe: 8 experts" in err
-    assert [word in out for word in ("count", "color", "all tasks", "minus full")] == [True] * 4
+    assert [word in out for word in ("count", "color", "all tasks", "What modes lose", "Targets")] == [True] * 5
     raw = json.loads(figures.read_text())
     assert raw["about"]["model"] == "tiny-moe"
     assert raw["about"]["seed"] == 4
     assert raw["tasks"]["count"]["number"]["fast"]["n"] == 3
     lines = [json.loads(line) for line in answers.read_text().splitlines()]
     assert [(line["name"], line["mode"]) for line in lines if line["task"] == "count"] == [
-        (f"count/{i}", mode) for mode in ("fast", "full") for i in range(3)
+        (f"count/{i}", mode) for i in range(3) for mode in ("fast", "full")
     ]
     right = [line["scores"]["number"][0] for line in lines if line["task"] == "count" and line["mode"] == "full"]
     assert sum(right) / 3 == pytest.approx(raw["tasks"]["count"]["number"]["full"]["value"])
+
+
+def test_paraphrases_and_looks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    figures, answers = tmp_path / "figures.json", tmp_path / "answers.jsonl"
+    asked = ["tiny-dense", "--tasks", "html,color", "--samples", "2", "--paraphrases", "--render", "--max-tokens", "40"]
+    status, out, err = run(monkeypatch, capfd, *asked, "--json", str(figures), "--answers", str(answers))
+    assert status == 0, err
+    assert "What wordings lose" in out
+    raw = json.loads(figures.read_text())
+    assert set(raw["paraphrases"]["full"]) == {"html", "color", "all"}
+    assert 0 <= raw["tasks"]["html"]["render"]["full"]["value"] <= 1
+    assert "render" not in raw["tasks"]["color"]
+    [wording] = [row for row in raw["targets"] if "wordings" in row["measure"]]
+    assert wording["reached"] == raw["paraphrases"]["full"]["all"]["lost"]
+    lines = [json.loads(line) for line in answers.read_text().splitlines()]
+    assert [line["worded"] for line in lines] == ["held_out", "train"] * 4
 
 
 def test_fonts_may_lie_in_a_folder_of_ones_own(
@@ -89,6 +107,7 @@ def test_a_missing_font_is_named_before_a_model_is_loaded(
         (["--tasks", "riddle"], "'riddle'"),
         (["--data", "gone"], "no .jsonl file"),
         (["--json", "gone/x.json"], "gone is no folder"),
+        (["--data", "gone", "--paraphrases"], "leave out --data or --paraphrases"),
         (["--mode", "turbo", "--tasks", "count", "--samples", "1"], "unknown mode 'turbo'"),
         (["tiny-dense", "--mode", "fast", "--tasks", "count", "--samples", "1"], "this model is dense"),
     ],

@@ -17,6 +17,16 @@ from qwen3vl.prompt.builder import PromptBuilder
 from support.tiny import SHIPPED
 
 
+def media(item: Item) -> list[Any]:
+    """The frames of a drawn item."""
+    parts = [part for part in item.messages[-1]["content"] if part["type"] != "text"]
+    return [
+        frame
+        for part in parts
+        for frame in (part["video"].frames if part["type"] == "video" else [part["image"].pixels])
+    ]
+
+
 def same(a: Item, b: Item) -> bool:
     def pixels(item: Item) -> Any:
         [part] = [part for part in item.messages[-1]["content"] if part["type"] == "image"]
@@ -33,6 +43,20 @@ def test_an_item_depends_on_seed_task_and_number_alone() -> None:
     assert all(same(a, b) for a, b in zip(alone, both[3:], strict=False))
     assert not same(next(iter(DrawnSet(["color"], 1, seed=6))), alone[0])
     assert not same(next(iter(DrawnSet(["color"], 1, seed=5, split="train"))), alone[0])
+
+
+def test_a_paraphrase_is_of_the_same_picture() -> None:
+    """In each task, whatever its families draw from the generator while they word a question."""
+    items = list(DrawnSet(None, 3, seed=5, paraphrases=True))
+    assert len(items) == len(DrawnSet(None, 3, seed=5, paraphrases=True))
+    for one, other in zip(items[::2], items[1::2], strict=True):
+        assert (one.worded, other.worded) == ("held_out", "train")
+        assert (one.name, one.answer, one.truth) == (other.name, other.answer, other.truth)
+        for a, b in zip(media(one), media(other), strict=True):
+            assert np.array_equal(a, b), one.name
+    assert sum(one.question != other.question for one, other in zip(items[::2], items[1::2], strict=True)) > 80
+    plain = list(DrawnSet(None, 3, seed=5))
+    assert [item.question for item in plain] == [item.question for item in items[::2]]
 
 
 def test_the_task_is_asked_about() -> None:

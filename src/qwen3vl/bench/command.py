@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +16,18 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from qwen3vl import __version__
 from qwen3vl.bench.datasets import Dataset, DrawnSet, FolderSet
 from qwen3vl.bench.evaluate import EngineResponder, Record, evaluate
+from qwen3vl.bench.rendering import PageJudge
 from qwen3vl.bench.report import summarise
+from qwen3vl.bench.tables import tables
+from qwen3vl.bench.targets import targets
+from qwen3vl.browser import Renderer
 from qwen3vl.engine.engine import Engine
 from qwen3vl.errors import InputError
 from qwen3vl.experts.modes import Mode
 
 _DRAWN_SAMPLES = 300
+_WIDTH = 200  # of the tables where they go into a file or another program
+AT_ONCE = {"cpu": 64, "cuda": 512}  # sequences in one batch
 
 
 def run_evaluation(
@@ -31,6 +38,8 @@ def run_evaluation(
     samples: int | None,
     seed: int,
     data: Path | None,
+    paraphrases: bool,
+    render: bool,
     max_tokens: int | None,
     json_file: Path | None,
     answers_file: Path | None,
@@ -39,16 +48,35 @@ def run_evaluation(
     for file in (json_file, answers_file):
         if file is not None and not file.absolute().parent.is_dir():
             raise InputError(f"cannot write {file}: {file.absolute().parent} is no folder")
-    items: Dataset = FolderSet(data, tasks, samples) if data else DrawnSet(tasks, samples or _DRAWN_SAMPLES, seed)
+    if data is not None and paraphrases:
+        raise InputError("paraphrases are of drawn questions: leave out --data or --paraphrases")
+    items: Dataset = (
+        FolderSet(data, tasks, samples)
+        if data
+        else DrawnSet(tasks, samples or _DRAWN_SAMPLES, seed, paraphrases=paraphrases)
+    )
     started = time.monotonic()
-    with open_engine() as engine:
+    with ExitStack() as stack:
+        judge = None
+        if render:
+            renderer = stack.enter_context(Renderer())
+            renderer.render("", (64, 64))  # a browser that is missing should not be found out about at the end
+            judge = PageJudge(renderer)
+        engine = stack.enter_context(open_engine())
         about = _about(engine, seed, data)
+        responder = EngineResponder(engine, max_tokens, AT_ONCE[engine.info.device.partition(":")[0]])
         with _bar(len(items)) as progress:
-            records = list(evaluate(EngineResponder(engine, max_tokens), items, modes, progress))
+            records = list(evaluate(responder, items, modes, progress, judge))
     report = summarise(records, modes, seed, {**about, "seconds": round(time.monotonic() - started, 1)})
-    Console().print(report.to_table())
+    reached = targets(report)
+    console = Console()
+    if not console.is_terminal and "COLUMNS" not in os.environ:
+        console.width = _WIDTH
+    for table in tables(report, reached):
+        console.print(table)
     if json_file is not None:
-        json_file.write_text(json.dumps(report.to_json(), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        figures = {**report.to_json(), "targets": [target.to_json() for target in reached]}
+        json_file.write_text(json.dumps(figures, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     if answers_file is not None:
         lines = (json.dumps(_line(record), ensure_ascii=False) for record in records)
         answers_file.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
@@ -75,6 +103,7 @@ def _line(record: Record) -> dict[str, Any]:
         "name": record.name,
         "task": record.task,
         "mode": record.mode,
+        "worded": record.worded,
         "question": record.question,
         "reference": record.reference,
         "answer": record.reply.text,

@@ -37,7 +37,9 @@ _KEYS = {"image", "images", "video", "question", "answer", "task", "system"}
 
 @dataclass(frozen=True)
 class Item:
-    """One question. `name` says where it comes from; `truth` is what a drawn sample knows beyond its answer."""
+    """One question. `name` says where it comes from; `truth` is what a drawn sample knows beyond its answer; `worded`
+    is the split of a drawn question's wording, and the same for all questions of a person's own.
+    """
 
     name: str
     task: str
@@ -45,6 +47,7 @@ class Item:
     question: str
     answer: str
     truth: Mapping[str, Any] = field(default_factory=dict)
+    worded: Split = "held_out"
 
 
 class Dataset(Protocol):
@@ -63,11 +66,22 @@ def drawn_tasks() -> tuple[str, ...]:
 class DrawnSet:
     """`samples` drawn pictures for each task, one question each. An item depends on seed, task and its number alone.
 
-    `split` "held_out" has words, fonts, wordings and sizes that training never draws.
+    `split` "held_out" has words, fonts, wordings and sizes that training never draws. With `paraphrases` each question
+    is followed by its twin: the same picture, asked the same in the other split's words.
     """
 
-    def __init__(self, tasks: Sequence[str] | None, samples: int, seed: int, split: Split = "held_out") -> None:
+    def __init__(
+        self,
+        tasks: Sequence[str] | None,
+        samples: int,
+        seed: int,
+        split: Split = "held_out",
+        *,
+        paraphrases: bool = False,
+    ) -> None:
         """`tasks` None: all. Raises `InputError` for a task that is not drawn, `FontError` if a font is not here."""
+        other: Split = "train" if split == "held_out" else "held_out"
+        self._worded: tuple[Split, ...] = (split, other) if paraphrases else (split,)
         self.tasks = drawn_tasks() if tasks is None else tuple(dict.fromkeys(tasks))
         self.samples, self.seed, self.split = samples, seed, split
         for face in (face for chinese in (False, True) for face in faces(split, chinese=chinese)):
@@ -79,22 +93,23 @@ class DrawnSet:
                 )
 
     def __len__(self) -> int:
-        return len(self.tasks) * self.samples
+        return len(self.tasks) * self.samples * len(self._worded)
 
     def __iter__(self) -> Iterator[Item]:
         for task in self.tasks:
             for number in range(self.samples):
-                yield self._item(task, number)
+                for worded in self._worded:
+                    yield self._item(task, number, worded)
 
-    def _item(self, task: str, number: int) -> Item:
+    def _item(self, task: str, number: int, worded: Split) -> Item:
         families = [family for family in DRAWN[task].families if family in FAMILIES]
         rng = random.Random(f"{self.seed}/{self.split}/{task}/{number}")
-        sample = draw(rng, families[number % len(families)], split=self.split, task=task)
+        sample = draw(rng, families[number % len(families)], split=self.split, worded=worded, task=task)
         turn = sample.turns[0]
         messages = [{"role": "user", "content": [*_media(sample), {"type": "text", "text": turn.question}]}]
         if sample.system:
             messages.insert(0, {"role": "system", "content": sample.system})
-        return Item(f"{task}/{number}", task, messages, turn.question, turn.answer, turn.truth)
+        return Item(f"{task}/{number}", task, messages, turn.question, turn.answer, turn.truth, worded)
 
 
 class FolderSet:

@@ -5,23 +5,27 @@ The figures are made of these records elsewhere (`report.py`); here each answer 
 
 from __future__ import annotations
 
-import itertools
+import math
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from qwen3vl.bench.datasets import Item
 from qwen3vl.bench.scoring import Part, Parts, score
+from qwen3vl.drawn.sample import Split
 from qwen3vl.engine.engine import Engine
 from qwen3vl.engine.options import GenerationOptions
-from qwen3vl.engine.outputs import Delta, FinishReason, Result
+from qwen3vl.engine.outputs import FinishReason
 from qwen3vl.engine.streams import Stream, collect
 from qwen3vl.errors import InputError
 from qwen3vl.experts.modes import Mode
+from qwen3vl.prompt.types import Prompt
 
-_ITEMS_AT_ONCE = 32  # their pictures are in memory together, their answers in one batch
 _ROOM = 64  # tokens that an answer may have beyond twice those of the reference
+_SURE = math.log(0.52)  # a token likelier than this is the likeliest, and no rounding changes that
+
+Judge = Callable[[Item, str], Parts]  # further metrics of an answer
 
 
 @dataclass(frozen=True)
@@ -35,11 +39,12 @@ class Reply:
 
 @dataclass(frozen=True)
 class Record:
-    """One question in one mode."""
+    """One question in one mode. `worded` is the split of its wording, where a split is what it was drawn from."""
 
     name: str
     task: str
     mode: Mode
+    worded: Split
     question: str
     reference: str
     reply: Reply
@@ -47,66 +52,124 @@ class Record:
 
 
 class Responder(Protocol):
-    """Whoever answers: for each mode the replies to all items."""
+    """Whoever answers: the items in their order, each with its reply in each mode."""
 
-    def respond(self, items: Sequence[Item], modes: Sequence[Mode]) -> list[list[Reply]]: ...
+    def respond(self, items: Iterable[Item], modes: Sequence[Mode]) -> Iterator[tuple[Item, list[Reply]]]: ...
 
 
 def evaluate(
-    responder: Responder, items: Iterable[Item], modes: Sequence[Mode], progress: Callable[[int], None] | None = None
+    responder: Responder,
+    items: Iterable[Item],
+    modes: Sequence[Mode],
+    progress: Callable[[int], None] | None = None,
+    judge: Judge | None = None,
 ) -> Iterator[Record]:
-    """Yields a record for every item and mode. `progress` is told how many items have been done."""
-    source = iter(items)
-    done = 0
-    while batch := list(itertools.islice(source, _ITEMS_AT_ONCE)):
-        for mode, replies in zip(modes, responder.respond(batch, modes), strict=True):
-            for item, reply in zip(batch, replies, strict=True):
-                parts = score(item.task, reply.text, item.answer, item.truth)
-                yield Record(item.name, item.task, mode, item.question, item.answer, reply, {**parts, "nll": reply.nll})
-        done += len(batch)
+    """Yields a record for every item and mode. `progress` is told how many items have been done; `judge` adds metrics
+    to those of `scoring`."""
+    for done, (item, replies) in enumerate(responder.respond(items, modes), 1):
+        for mode, reply in zip(modes, replies, strict=True):
+            parts = score(item.task, reply.text, item.answer, item.truth)
+            parts |= judge(item, reply.text) if judge else {}
+            yield Record(
+                *(item.name, item.task, mode, item.worded, item.question, item.answer),
+                reply,
+                {**parts, "nll": reply.nll},
+            )
         if progress:
             progress(done)
 
 
-class EngineResponder:
-    """Answers with a loaded model. `max_tokens` None: twice the reference's and some, which no right answer needs."""
+@dataclass
+class _Asked:
+    """A question that is being worked on: first its reference is scored in each mode, then it is answered."""
 
-    def __init__(self, engine: Engine, max_tokens: int | None = None) -> None:
+    item: Item
+    prompt: Prompt
+    options: list[GenerationOptions]  # of each mode
+    scores: list[Stream]
+    nll: list[Part] = field(default_factory=list)
+    answers: list[Stream | None] = field(default_factory=list)  # None: it is known to be the reference
+
+    def close(self) -> None:
+        for stream in (*self.scores, *self.answers):
+            if stream is not None:
+                stream.close()
+
+
+class EngineResponder:
+    """Answers with a loaded model.
+
+    `at_once` requests or so are in the engine together, so that none waits for the slowest of a batch. The reference is
+    scored first and its prompt computed with it; the answer then finds the prompt in the prefix cache, and is not even
+    written where each token of the reference was likelier than all others together: greedily, that is the answer.
+    """
+
+    def __init__(self, engine: Engine, max_tokens: int | None = None, at_once: int = 64) -> None:
+        """`max_tokens` of an answer; None: twice the reference's and some, which no right answer needs."""
         self._engine = engine
         self._max_tokens = max_tokens
+        self._at_once = at_once
 
-    def respond(self, items: Sequence[Item], modes: Sequence[Mode]) -> list[list[Reply]]:
+    def respond(self, items: Iterable[Item], modes: Sequence[Mode]) -> Iterator[tuple[Item, list[Reply]]]:
         """Raises `InputError` that names the item which cannot be asked."""
-        engine = self._engine
-        with ExitStack() as stack:
-            answers: list[list[tuple[Stream, GenerationOptions]]] = [[] for _ in modes]
-            scores: list[list[Stream]] = [[] for _ in modes]
-            for item in items:
-                try:
-                    prompt = engine.prepare(item.messages, GenerationOptions())
-                    for mode, asked, scored in zip(modes, answers, scores, strict=True):
-                        options = self._options(item, mode)
-                        asked.append((stack.enter_context(engine.stream_prompt(prompt, options)), options))
-                        scored.append(stack.enter_context(engine.stream_score(prompt, item.answer, mode)))
-                except InputError as error:
-                    raise type(error)(f"{item.name}: {error}") from error
-            return [
-                [_reply(collect(*each), next(score)) for each, score in zip(asked, scored, strict=True)]
-                for asked, scored in zip(answers, scores, strict=True)
-            ]
+        source = iter(items)
+        scoring: deque[_Asked] = deque()
+        answering: deque[_Asked] = deque()
+        room = max(1, self._at_once // len(modes))
+        try:
+            while True:
+                while len(scoring) <= room // 4 and (item := next(source, None)) is not None:
+                    scoring.append(self._score(item, modes))
+                if scoring:
+                    self._answer(scoring[0])
+                    answering.append(scoring.popleft())
+                if answering and (len(answering) >= room or not scoring):
+                    yield answering[0].item, self._replies(answering[0])
+                    answering.popleft()
+                elif not answering:
+                    return
+        finally:
+            for asked in (*scoring, *answering):
+                asked.close()
 
-    def _options(self, item: Item, mode: Mode) -> GenerationOptions:
+    def _score(self, item: Item, modes: Sequence[Mode]) -> _Asked:
+        engine = self._engine
+        try:
+            prompt = engine.prepare(item.messages, GenerationOptions())
+            scores = [engine.stream_score(prompt, item.answer, mode) for mode in modes]
+        except InputError as error:
+            raise type(error)(f"{item.name}: {error}") from error
+        return _Asked(item, prompt, self._options(item, modes), scores)
+
+    def _answer(self, asked: _Asked) -> None:
+        """Waits for the scores, and asks in the modes in which they leave the answer open."""
+        for options, stream in zip(asked.options, asked.scores, strict=True):
+            logprobs = [token.logprob for token in next(stream).logprobs or ()]
+            asked.nll.append(Part(-sum(logprobs), len(logprobs)))
+            assert options.max_tokens is not None
+            known = min(logprobs) > _SURE and len(logprobs) <= options.max_tokens
+            try:
+                asked.answers.append(None if known else self._engine.stream_prompt(asked.prompt, options))
+            except InputError as error:
+                raise type(error)(f"{asked.item.name}: {error}") from error
+
+    def _replies(self, asked: _Asked) -> list[Reply]:
+        replies = []
+        for options, stream, nll in zip(asked.options, asked.answers, asked.nll, strict=True):
+            if stream is None:
+                replies.append(Reply(asked.item.answer, "stop", nll))
+            else:
+                result = collect(stream, options)
+                replies.append(Reply(result.text, result.finish_reason, nll))
+        return replies
+
+    def _options(self, item: Item, modes: Sequence[Mode]) -> list[GenerationOptions]:
         """Greedy, whatever the checkpoint's own generation config likes."""
         reference = len(self._engine.prompt_builder.tokenizer.encode(item.answer))
-        return GenerationOptions(
+        greedy = GenerationOptions(
             max_tokens=self._max_tokens or 2 * reference + _ROOM,
-            mode=mode,
             temperature=0.0,
             repetition_penalty=1.0,
             presence_penalty=0.0,
         )
-
-
-def _reply(result: Result, scored: Delta) -> Reply:
-    logprobs = [token.logprob for token in scored.logprobs or ()]
-    return Reply(result.text, result.finish_reason, Part(-sum(logprobs), len(logprobs)))
+        return [replace(greedy, mode=mode) for mode in modes]

@@ -1,134 +1,147 @@
-"""From the records of an evaluation to its figures: per task and mode, over all tasks, and what each mode differs by.
+"""From the records of an evaluation to its figures: per task and mode, over all tasks, and what a weaker mode loses, or
+a wording that was never trained.
 
-The figures over all tasks are means in which each task counts the same. Differences are paired: both modes answered the
-same questions, and both are resampled together. JSON and a table are two views of one `Report`.
+The figures over all tasks are means in which each task counts the same. Losses are paired: the same questions, or the
+same pictures, were asked both times, and both are resampled together. JSON and the tables of `tables.py` are views of
+one `Report`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from itertools import combinations
 from typing import Any
 
 import numpy as np
-from rich import box
-from rich.markup import escape
-from rich.table import Table
 
 from qwen3vl.bench.evaluate import Record
 from qwen3vl.bench.intervals import Array, Estimate, Resampler, estimate, mean, spread
 from qwen3vl.bench.scoring import COSTS, METRICS, main_metric
-from qwen3vl.experts.modes import Mode
+from qwen3vl.bench.slices import SLICES
+from qwen3vl.experts.modes import MODE_NAMES, Mode
 
 OVERALL = ("accuracy", "nll")  # over all tasks: the mean of their main metrics, and of their likelihoods
-_PERCENT = (set(METRICS) | {"accuracy"}) - {"nll", "time_error"}
+
+Figures = Mapping[str, Mapping[str, Estimate]]  # metric -> mode -> figure
+
+
+@dataclass(frozen=True)
+class Loss:
+    """What a mode loses against a stronger one: accuracy, and in likelihood; over all tasks and for each.
+
+    `accuracy` is the stronger mode's minus the weaker's, `nll` the weaker's minus the stronger's: a loss is above 0.
+    """
+
+    stronger: str
+    weaker: str
+    accuracy: Estimate
+    nll: Estimate
+    tasks: Mapping[str, Mapping[str, Estimate]]  # task -> "accuracy" or "nll" -> loss
+
+    @property
+    def apart_in_nll(self) -> bool:
+        """Whether the weaker mode surely finds the right answers less likely."""
+        return self.nll.low > 0
+
+
+@dataclass(frozen=True)
+class Paraphrased:
+    """The same pictures asked in wordings that were trained and in others; `lost` is the difference."""
+
+    trained: Estimate
+    held_out: Estimate
+    lost: Estimate
 
 
 @dataclass(frozen=True)
 class Report:
-    """`tasks` is task -> metric -> mode -> figure; `overall` and `differences` are metric -> mode -> figure.
-
-    `differences` are those from `baseline`, which is "full" where it was measured, else the first mode.
-    """
+    """`slices` are parts of tasks; `paraphrases` are of each mode and task, their mean under `all`."""
 
     about: Mapping[str, Any]
     modes: tuple[str, ...]
-    baseline: str
-    tasks: Mapping[str, Mapping[str, Mapping[str, Estimate]]]
-    overall: Mapping[str, Mapping[str, Estimate]]
-    differences: Mapping[str, Mapping[str, Estimate]]
+    tasks: Mapping[str, Figures]
+    slices: Mapping[str, Figures]
+    overall: Figures
+    losses: tuple[Loss, ...]
+    paraphrases: Mapping[str, Mapping[str, Paraphrased]]  # mode -> task
+
+    @property
+    def baseline(self) -> str:
+        """The strongest mode that was measured: the one whose figures are the model's."""
+        return _strongest_first(self.modes)[0]
 
     def to_json(self) -> dict[str, Any]:
+        used = {name for metrics in self.tasks.values() for name in metrics}
         return {
             "about": dict(self.about),
             "intervals": "95 %: Wilson where each item, or all, are right or wrong; else a bootstrap over the items",
             "modes": list(self.modes),
             "overall": _plain(self.overall),
-            "differences": {"from": self.baseline, **_plain(self.differences)},
-            "main_metrics": {task: main_metric(task) for task in self.tasks},
-            "metrics": {
-                name: METRICS[name] for name in METRICS if any(name in metrics for metrics in self.tasks.values())
+            "losses": [{**asdict(loss), "apart_in_nll": loss.apart_in_nll} for loss in self.losses],
+            "paraphrases": {
+                mode: {task: asdict(each) for task, each in tasks.items()} for mode, tasks in self.paraphrases.items()
             },
+            "main_metrics": {task: main_metric(task) for task in self.tasks},
+            "metrics": {name: meaning for name, meaning in METRICS.items() if name in used},
             "tasks": {task: _plain(metrics) for task, metrics in self.tasks.items()},
+            "slices": {
+                name: {"task": SLICES[name].task, "meaning": SLICES[name].meaning, **_plain(metrics)}
+                for name, metrics in self.slices.items()
+            },
         }
-
-    def to_table(self) -> Table:
-        """One line a task and metric, the main one first; below, the figures over all tasks."""
-        table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-        for name in ("task", "metric"):
-            table.add_column(name)
-        table.add_column("n", justify="right")
-        for mode in self.modes:
-            table.add_column(mode, justify="right")
-        for task, metrics in self.tasks.items():
-            first = main_metric(task)
-            for metric in sorted(metrics, key=lambda name: (name != first, list(METRICS).index(name))):
-                shown = [_shown(metric, metrics[metric].get(mode)) for mode in self.modes]
-                count = max(each.n for each in metrics[metric].values())
-                style = "bold" if metric == first else None
-                table.add_row(task if metric == first else "", metric, f"{count:,}", *shown, style=style)
-            table.add_section()
-        for metric, modes in self.overall.items():
-            table.add_row("all tasks", metric, "", *(_shown(metric, modes[mode]) for mode in self.modes), style="bold")
-        for metric, modes in self.differences.items():
-            shown = ["" if mode == self.baseline else _shown(metric, modes[mode], signed=True) for mode in self.modes]
-            table.add_row(f"minus {self.baseline}", metric, "", *shown)
-        return table
 
 
 @dataclass(frozen=True)
 class _Resampled:
-    """The figure of one task, metric and mode, and what it was in each resample."""
+    """A figure, and what it was in each resample."""
 
     estimate: Estimate
     ratios: Array
+
+    def __sub__(self, other: _Resampled) -> Estimate:
+        low, high = spread(self.ratios - other.ratios)
+        return Estimate(self.estimate.value - other.estimate.value, low, high, self.estimate.n)
+
+
+_Measured = Mapping[str, Mapping[str, _Resampled]]  # metric -> mode
 
 
 def summarise(records: Iterable[Record], modes: Sequence[Mode], seed: int, about: Mapping[str, Any]) -> Report:
     """The report of all records. Every mode must have answered the same items in the same order."""
     names = tuple(str(mode) for mode in modes)
-    answered: dict[str, dict[str, list[Record]]] = {}
+    asked: dict[str, list[Record]] = {}
+    trained: dict[str, list[Record]] = {}
     for record in records:
-        answered.setdefault(record.task, {name: [] for name in names})[str(record.mode)].append(record)
-    tasks = {task: _measure(task, by_mode, seed) for task, by_mode in answered.items()}
-    overall: dict[str, dict[str, _Resampled]] = {}
-    for metric in OVERALL if tasks else ():
-        overall[metric] = {
-            name: _mean(
-                [
-                    metrics[main_metric(task) if metric == "accuracy" else metric][name]
-                    for task, metrics in tasks.items()
-                ]
-            )
-            for name in names
-        }
-    baseline = "full" if "full" in names else names[0]
+        (asked if record.worded == "held_out" else trained).setdefault(record.task, []).append(record)
+    tasks = {task: _measure(found, names, seed, task) for task, found in asked.items()}
+    slices = {}
+    for name, part in SLICES.items():
+        if found := [record for record in asked.get(part.task, ()) if part.holds(record.reference)]:
+            slices[name] = _measure(found, names, seed, name)
+    overall = {metric: {name: _over_all(tasks, metric, name) for name in names} for metric in OVERALL if tasks}
+    twins = {task: _measure(found, names, seed, task) for task, found in trained.items()}
     return Report(
         about,
         names,
-        baseline,
-        {
-            task: {metric: {m: r.estimate for m, r in by.items()} for metric, by in metrics.items()}
-            for task, metrics in tasks.items()
-        },
-        {metric: {m: r.estimate for m, r in by.items()} for metric, by in overall.items()},
-        {
-            metric: {name: _difference(by[name], by[baseline]) for name in names if name != baseline}
-            for metric, by in overall.items()
-            if len(names) > 1
-        },
+        {task: _estimates(measured) for task, measured in tasks.items()},
+        {name: _estimates(measured) for name, measured in slices.items()},
+        _estimates(overall),
+        tuple(_loss(tasks, overall, *pair) for pair in combinations(_strongest_first(names), 2) if tasks),
+        {name: _paraphrased(twins, tasks, name) for name in names if twins},
     )
 
 
-def _measure(task: str, by_mode: Mapping[str, Sequence[Record]], seed: int) -> dict[str, dict[str, _Resampled]]:
-    """Every metric of one task, in each mode that has it."""
-    items = [[record.name for record in records] for records in by_mode.values()]
+def _measure(records: Sequence[Record], modes: Sequence[str], seed: int, name: str) -> _Measured:
+    """Every metric of some questions, in each mode that has it. The resamples are those of `name`."""
+    by_mode = {mode: [record for record in records if str(record.mode) == mode] for mode in modes}
+    items = [[record.name for record in found] for found in by_mode.values()]
     assert all(names == items[0] for names in items), "modes that answered other questions cannot be compared"
-    resampler = Resampler(len(items[0]), seed, task)
+    resampler = Resampler(len(items[0]), seed, name)
     metrics: dict[str, dict[str, _Resampled]] = {}
-    for mode, records in by_mode.items():
-        for metric in dict.fromkeys(name for record in records for name in record.parts):
-            parts = np.array([record.parts.get(metric, (0.0, 0.0)) for record in records], dtype=np.float64)
+    for mode, found in by_mode.items():
+        for metric in dict.fromkeys(name for record in found for name in record.parts):
+            parts = np.array([record.parts.get(metric, (0.0, 0.0)) for record in found], dtype=np.float64)
             ratios = resampler.ratios(parts[:, 0], parts[:, 1])
             metrics.setdefault(metric, {})[mode] = _Resampled(
                 estimate(parts[:, 0], parts[:, 1], ratios, share=metric not in COSTS), ratios
@@ -136,25 +149,50 @@ def _measure(task: str, by_mode: Mapping[str, Sequence[Record]], seed: int) -> d
     return metrics
 
 
-def _mean(measured: Sequence[_Resampled]) -> _Resampled:
-    ratios = np.mean([each.ratios for each in measured], axis=0)
-    return _Resampled(mean([each.estimate for each in measured]), ratios)
+def _of(task: str, measured: _Measured, metric: str, mode: str) -> _Resampled:
+    """A task's figure; "accuracy" is its main metric."""
+    return measured[main_metric(task) if metric == "accuracy" else metric][mode]
 
 
-def _difference(one: _Resampled, other: _Resampled) -> Estimate:
-    low, high = spread(one.ratios - other.ratios)
-    return Estimate(one.estimate.value - other.estimate.value, low, high, one.estimate.n)
+def _over_all(tasks: Mapping[str, _Measured], metric: str, mode: str) -> _Resampled:
+    found = [_of(task, measured, metric, mode) for task, measured in tasks.items()]
+    return _Resampled(mean([each.estimate for each in found]), np.mean([each.ratios for each in found], axis=0))
 
 
-def _plain(figures: Mapping[str, Mapping[str, Estimate]]) -> dict[str, dict[str, dict[str, float]]]:
+def _loss(tasks: Mapping[str, _Measured], overall: _Measured, stronger: str, weaker: str) -> Loss:
+    each = {
+        task: {
+            "accuracy": _of(task, found, "accuracy", stronger) - _of(task, found, "accuracy", weaker),
+            "nll": found["nll"][weaker] - found["nll"][stronger],
+        }
+        for task, found in tasks.items()
+    }
+    accuracy, nll = overall["accuracy"], overall["nll"]
+    return Loss(stronger, weaker, accuracy[stronger] - accuracy[weaker], nll[weaker] - nll[stronger], each)
+
+
+def _paraphrased(
+    trained: Mapping[str, _Measured], held_out: Mapping[str, _Measured], mode: str
+) -> dict[str, Paraphrased]:
+    pairs = {task: tuple(_of(task, by[task], "accuracy", mode) for by in (trained, held_out)) for task in trained}
+    pairs["all"] = tuple(
+        _over_all({task: by[task] for task in trained}, "accuracy", mode) for by in (trained, held_out)
+    )
+    return {task: Paraphrased(one.estimate, other.estimate, one - other) for task, (one, other) in pairs.items()}
+
+
+def _strongest_first(modes: Sequence[str]) -> list[str]:
+    """Named modes before numbers of experts."""
+    return sorted(modes, key=lambda mode: (mode.isdigit(), -(int(mode) if mode.isdigit() else _strength(mode))))
+
+
+def _strength(mode: str) -> int:
+    return [str(name) for name in MODE_NAMES].index(mode)
+
+
+def _estimates(measured: _Measured) -> dict[str, dict[str, Estimate]]:
+    return {metric: {mode: each.estimate for mode, each in modes.items()} for metric, modes in measured.items()}
+
+
+def _plain(figures: Figures) -> dict[str, dict[str, dict[str, float]]]:
     return {metric: {mode: asdict(each) for mode, each in modes.items()} for metric, modes in figures.items()}
-
-
-def _shown(metric: str, each: Estimate | None, *, signed: bool = False) -> str:
-    """`97.3 [94.8, 98.6]`: shares in percent, seconds and likelihoods as they are."""
-    if each is None:
-        return ""
-    scale, digits = (100, 1) if metric in _PERCENT else (1, 3)
-    sign = "+" if signed else ""
-    value, low, high = (f"{number * scale:{sign}.{digits}f}" for number in (each.value, each.low, each.high))
-    return escape(f"{value} [{low}, {high}]")

@@ -40,6 +40,7 @@ METRICS: Mapping[str, str] = {
     "pairs": "names with the right value, over the larger count",
     "tags": "the sequence of HTML tags is the reference's",
     "tag_similarity": "tags in common, over the tags of both",
+    "render": "how alike the answer's page and the reference's look in a browser (`tasks/similarity.py`)",
     "nodes": "boxes of the diagram with the right text, over the larger count",
     "edges": "arrows between the right boxes, over the larger count",
     "within_1s": "times right within 1 s (of an event: start, end and description), over the larger count",

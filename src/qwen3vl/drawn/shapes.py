@@ -26,7 +26,7 @@ from qwen3vl.drawn.things import (
     thing_name,
 )
 
-__all__ = ["SHAPES", "arrange", "ask_count", "ground", "shapes"]
+__all__ = ["SHAPES", "arrange", "ask_count", "ground", "nameable", "shapes"]
 
 OPPOSITE = {"left": "right", "right": "left", "above": "below", "below": "above"}
 RELATIONS = {

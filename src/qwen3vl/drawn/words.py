@@ -104,7 +104,8 @@ class Words:
             return word.capitalize()
         if luck < 0.95:
             return word.upper()
-        return "".join(self.rng.choice((letter, letter.upper())) for letter in word)
+        # An I among small letters is an l to the eye.
+        return "".join(letter if letter == "i" else self.rng.choice((letter, letter.upper())) for letter in word)
 
     def token(self) -> str:
         """A cased word, or three times in ten a code, number, date, price or address."""
