@@ -11,7 +11,7 @@ import PIL.Image
 import pytest
 
 from qwen3vl.errors import MediaError
-from qwen3vl.media.pdf import render_pdf
+from qwen3vl.media.pdf import read_pages, render_pdf
 from qwen3vl.media.types import MediaLimits
 from support.media_files import noise, pdf, pdf_of_objects
 
@@ -125,3 +125,20 @@ def test_threads_may_render_at_the_same_time() -> None:
     for thread in threads:
         thread.join()
     assert not wrong
+
+
+HELVETICA = "/Resources << /Font << /F << /Type /Font /Subtype /Type1 /BaseFont /Helvetica >> >> >>"
+
+
+def test_pages_are_read_without_rendering_them() -> None:
+    """In the size in which they would be drawn, with the text that the file has."""
+    data = pdf((200, 300), (601, 97), draw="BT /F 20 Tf 10 50 Td (Total: 12) Tj ET", extra=HELVETICA)
+    pages = read_pages(data)
+    assert [(page.width, page.height) for page in pages] == [(image.width, image.height) for image in render_pdf(data)]
+    assert [page.text for page in pages] == ["Total: 12"] * 2
+    assert [page.text for page in read_pages(pdf((200, 300)))] == [""]
+
+
+def test_pages_of_a_broken_file_are_refused() -> None:
+    with pytest.raises(MediaError):
+        read_pages(b"%PDF-1.4\nnothing")

@@ -305,3 +305,22 @@ def test_threads_may_share_a_builder(builder: PromptBuilder) -> None:
         assert one.token_ids == other.token_ids
         assert [v.key for v in one.visuals] == [v.key for v in other.visuals]
         np.testing.assert_array_equal(one.position_ids, other.position_ids)
+
+
+def test_a_text_that_is_far_too_long_costs_little(builder: PromptBuilder, monkeypatch: pytest.MonkeyPatch) -> None:
+    encoded = []
+    encode_all = Tokenizer.encode
+
+    def spy(self: Tokenizer, text: str) -> list[int]:
+        encoded.append(len(text))
+        return encode_all(self, text)
+
+    monkeypatch.setattr(Tokenizer, "encode", spy)
+    with pytest.raises(ContextLengthError, match="of the model's context"):
+        builder.build([user("word " * 1_000_000)])
+    assert sum(encoded) < 100_000
+
+
+def test_half_a_surrogate_pair_is_no_text(builder: PromptBuilder) -> None:
+    with pytest.raises(InputError, match="surrogate"):
+        builder.build([user("\ud800")])

@@ -6,7 +6,8 @@ import openai
 import pytest
 
 from qwen3vl import Engine
-from qwen3vl.server import create_app
+from qwen3vl.server import Services, create_app
+from qwen3vl.settings import ServerSettings, Settings
 from support.server import MODELS, endless_model, serving
 
 MAX_BODY = 2_000_000
@@ -20,7 +21,8 @@ def engine() -> Iterator[Engine]:
 
 @pytest.fixture(scope="package")
 def url(engine: Engine) -> Iterator[str]:
-    with serving(create_app(engine, max_body=MAX_BODY)) as url:
+    settings = Settings(server=ServerSettings(max_body=MAX_BODY))
+    with Services.single(engine, settings) as services, serving(create_app(services)) as url:
         yield url
 
 
@@ -34,5 +36,6 @@ def client(url: str) -> Iterator[openai.OpenAI]:
 def endless(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Engine, str]]:
     """An engine whose answers do not end by themselves, and the URL of its server."""
     folder = endless_model(tmp_path_factory.mktemp("models") / "endless")
-    with Engine.load(folder, device="cpu", memory="1GiB") as engine, serving(create_app(engine)) as url:
+    engine = Engine.load(folder, device="cpu", memory="1GiB")
+    with Services.single(engine) as services, serving(create_app(services)) as url:
         yield engine, url

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
 from collections.abc import Iterator
 from typing import Any
@@ -13,8 +12,8 @@ import pytest
 from PIL import Image
 
 from qwen3vl import Engine
-from qwen3vl.server import create_app
-from support.server import data_url
+from qwen3vl.server import Services, create_app
+from support.server import MODELS, data_url, serving
 
 HELLO: list[Any] = [{"role": "user", "content": "Read the text."}]
 
@@ -50,8 +49,22 @@ REFUSED: list[tuple[dict[str, Any], str | None, str]] = [
     ({"mode": 9}, None, "1 to 4"),
     ({"fps": -1}, "fps", "above 0"),
     ({"min_pixels": 90000, "max_pixels": 80000}, None, "max_pixels"),
-    ({"tools": [{"type": "function", "function": {"name": "f"}}]}, "tools", "not supported"),
-    ({"response_format": {"type": "json_object"}}, "response_format", "not supported"),
+    ({"tools": [{"type": "function", "function": {"name": "no blanks"}}]}, "tools", "pattern"),
+    ({"tools": [{"type": "function", "function": {"name": "f", "strict": True}}]}, "tools", "function.strict': input"),
+    ({"tools": [{"type": "function", "function": {"name": "f"}}], "tool_choice": "required"}, "tool_choice", "'auto'"),
+    ({"response_format": {"type": "xml"}}, "response_format", "json_schema"),
+    ({"response_format": {"type": "json_schema"}}, "response_format", "required"),
+    (
+        {"response_format": {"type": "json_schema", "json_schema": {"name": "x", "schema": {"type": "elephant"}}}},
+        None,
+        "elephant",
+    ),
+    (
+        {"tools": [{"type": "function", "function": {"name": "f"}}], "response_format": {"type": "json_object"}},
+        "response_format",
+        "exclude each other",
+    ),
+    ({"tool_choice": {"type": "function"}}, "tool_choice", "'auto'"),
     ({"logit_bias": {"5": 1}}, "logit_bias", "not supported"),
     ({"store": True}, "store", "not supported"),
     ({"messages": []}, "messages", "at least 1"),
@@ -123,41 +136,35 @@ def test_a_body_that_is_no_json_object(url: str, content: bytes) -> None:
 
 
 def test_unknown_endpoints(url: str) -> None:
-    for method, path in (("GET", "/v1/chat/completions"), ("POST", "/v1/embeddings"), ("GET", "/docs")):
+    for method, path in (("POST", "/v1/embeddings"), ("GET", "/docs"), ("DELETE", "/v1")):
         response = httpx.request(method, url + path)
         assert response.status_code == 404
         assert response.json()["error"]["type"] == "invalid_request_error"
-    assert "POST /v1/chat/completions" in httpx.get(f"{url}/v1/chat/completions").json()["error"]["message"]
+    assert "/v1/chat/completions" in httpx.get(f"{url}/v1/embeddings").json()["error"]["message"]
+    response = httpx.get(f"{url}/v1/chat/completions")
+    assert (response.status_code, response.headers["allow"]) == (405, "POST")
 
 
-def test_what_nobody_foresaw_is_not_told_to_the_client(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
-    async def fail(*args: object, **options: object) -> None:
+def test_what_nobody_foresaw_is_not_told_to_the_client(
+    engine: Engine, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*arguments: object, **options: object) -> None:
         raise RuntimeError("a secret of the house")
 
-    monkeypatch.setattr(engine, "agenerate", fail)
-
-    async def ask() -> httpx.Response:
-        transport = httpx.ASGITransport(create_app(engine), raise_app_exceptions=False)
-        async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
-            return await client.post("/v1/chat/completions", json={"messages": HELLO})
-
-    response = asyncio.run(ask())
+    monkeypatch.setattr(engine, "astream", fail)
+    response = post(url)
     assert response.status_code == 500
     assert response.json()["error"]["type"] == "server_error"
     assert "secret" not in response.text
 
 
 def test_a_dense_model_says_why_it_has_no_modes() -> None:
-    from support.server import MODELS, serving
-
-    with (
-        Engine.load(MODELS / "dense", device="cpu", memory="1GiB") as engine,
-        serving(create_app(engine)) as url,
-    ):
+    engine = Engine.load(MODELS / "dense", device="cpu", memory="1GiB")
+    with Services.single(engine) as services, serving(create_app(services)) as url:
         response = post(url, mode="fast")
         assert response.status_code == 400
         assert "dense" in response.json()["error"]["message"]
-        [card] = httpx.get(f"{url}/v1/models").json()["data"]
+        card = httpx.get(f"{url}/v1/models/dense").json()
         assert card["modes"] == {"full": 1}
 
 

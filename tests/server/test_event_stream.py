@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import AsyncExitStack
 from typing import Any
 
 import pytest
 from starlette.requests import ClientDisconnect
 
 from qwen3vl.engine.outputs import Delta
-from qwen3vl.server.chat import EventStream
+from qwen3vl.server.answering import EventStream
 from qwen3vl.server.wire import ChatWriter
 
 
@@ -33,7 +34,9 @@ class Deltas:
 def test_closed_when_the_client_takes_nothing_more(version: str, sent_before: int) -> None:
     """Older servers tell of a disconnect through `receive`, newer ones by an error of `send`."""
     deltas = Deltas()
-    response = EventStream(Delta("first", [0]), deltas, ChatWriter("id", "m"), include_usage=False)  # type: ignore[arg-type]
+    held = AsyncExitStack()
+    held.push_async_callback(deltas.aclose)
+    response = EventStream(Delta("first", [0]), deltas, ChatWriter("id", "m"), held, include_usage=False)  # type: ignore[arg-type]
     sent: list[Any] = []
     full = asyncio.Event()
 

@@ -46,8 +46,8 @@ def download(
     try:
         listing = list_files(repo_id, source, revision)
     except HubUnreachableError:
-        if (record := _Record.read(folder)).is_complete and all((folder / file).is_file() for file in record.checked):
-            return folder
+        if (here := downloaded(name, source=source, cache_dir=cache_dir)) is not None:
+            return here
         raise
     if (theirs := _in_huggingface_cache(repo_id, listing)) is not None:
         return theirs
@@ -58,6 +58,13 @@ def download(
     except OSError as error:
         raise DownloadError(f"{repo_id} cannot be written to {folder}: {error}") from error
     return folder
+
+
+def downloaded(repo_id: str, *, source: Source = "huggingface", cache_dir: Path | None = None) -> Path | None:
+    """The folder of a model that was downloaded completely, or None. Asks no hub."""
+    folder = (cache_dir or default_cache()) / source / repo_id.replace("/", "--")
+    record = _Record.read(folder)
+    return folder if record.is_complete and all((folder / file).is_file() for file in record.checked) else None
 
 
 def default_cache() -> Path:

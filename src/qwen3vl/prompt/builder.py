@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from qwen3vl.checkpoints.config import ModelConfig
-from qwen3vl.errors import CheckpointError, InputError
+from qwen3vl.errors import CheckpointError, ContextLengthError, InputError
 from qwen3vl.media.types import DEFAULT_LIMITS, MediaLimits
 from qwen3vl.prompt.messages import Message, check_tools, parse_messages
 from qwen3vl.prompt.patches import PatchConfig
@@ -18,6 +18,9 @@ from qwen3vl.prompt.reader import MediaReader, Placed
 from qwen3vl.prompt.template import ChatTemplate
 from qwen3vl.prompt.tokenizer import Tokenizer
 from qwen3vl.prompt.types import Prompt, Visual
+
+_LETTERS_A_TOKEN = 8  # more than usual, so that most prompts are encoded once
+_CUT_TOKENS = 64
 
 
 class PromptBuilder:
@@ -79,7 +82,7 @@ class PromptBuilder:
 
         Raises `InputError` if it is empty or names the pad of a picture or video, which only media may bring.
         """
-        ids = self.tokenizer.encode(text)
+        ids = self._encode(text)
         if not ids:
             raise InputError("the text is empty; a prompt needs at least one token")
         if self.config.image_token_id in ids or self.config.video_token_id in ids:
@@ -92,6 +95,20 @@ class PromptBuilder:
         """How many visual tokens a picture of this size in pixels costs. Decodes and allocates nothing."""
         return self.patches.tokens(*self.patches.picture_size(height, width, min_pixels, max_pixels))
 
+    def _encode(self, text: str) -> list[int]:
+        """The ids of a prompt's text. What is far too long is refused after a look at its beginning, since encoding
+        takes seconds a megabyte. Raises `ContextLengthError`.
+        """
+        most, size = self.config.text.max_positions, _LETTERS_A_TOKEN * self.config.text.max_positions
+        while len(text) > size:
+            # The cut may make a few tokens more of what stands there.
+            if len(self.tokenizer.encode(text[:size])) > most + _CUT_TOKENS:
+                raise ContextLengthError(
+                    f"a text of {len(text):,} letters needs more than the {most:,} tokens of the model's context"
+                )
+            size *= 2
+        return self.tokenizer.encode(text)
+
     def _assemble(self, text: str, placed: Sequence[Placed]) -> Prompt:
         """Encodes the whole text once, with one pad a grid; then each pad becomes as many as its grid has tokens. That
         gives the ids of a text with all pads written out, without a text of a million characters."""
@@ -100,7 +117,7 @@ class PromptBuilder:
         _check_all_shown("videos", len(pieces) - 1, len(times))
         for i, seconds in enumerate(times):
             pieces[i] += "".join(f"<{time:.1f} seconds>{self._video_mark}" for time in seconds)
-        ids = self.tokenizer.encode("".join(pieces))
+        ids = self._encode("".join(pieces))
 
         image_id, video_id = self.config.image_token_id, self.config.video_token_id
         places = [i for i, id_ in enumerate(ids) if id_ in (image_id, video_id)]

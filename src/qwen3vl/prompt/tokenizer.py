@@ -10,7 +10,7 @@ from pathlib import Path
 import tokenizers
 from tokenizers.decoders import ByteLevel
 
-from qwen3vl.errors import CheckpointError
+from qwen3vl.errors import CheckpointError, InputError
 
 
 class Tokenizer:
@@ -48,8 +48,15 @@ class Tokenizer:
         return int(self._backend.get_vocab_size(with_added_tokens=True))
 
     def encode(self, text: str) -> list[int]:
-        """Token ids of `text`; names of control tokens in it become those tokens."""
-        return list(self._backend.encode(text, add_special_tokens=False).ids)
+        """Token ids of `text`; names of control tokens in it become those tokens. Raises `InputError` for half a
+        surrogate pair, which JSON can spell and which is no character.
+        """
+        try:
+            return list(self._backend.encode(text, add_special_tokens=False).ids)
+        except TypeError as error:
+            raise InputError(
+                "the text holds half of a surrogate pair (such as \\ud800), which is no character"
+            ) from error
 
     def decode(self, ids: Iterable[int], skip_special: bool = True) -> str:
         """Text of `ids`; bytes that are not UTF-8 become U+FFFD."""

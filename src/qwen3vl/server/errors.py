@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -10,20 +11,46 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
-from qwen3vl.errors import ContextLengthError, EngineClosedError, InputError, MediaError, Qwen3VLError
+from qwen3vl.errors import (
+    BrowserError,
+    CheckpointError,
+    ContextLengthError,
+    DownloadError,
+    EngineClosedError,
+    InputError,
+    InsufficientMemoryError,
+    MediaError,
+    Qwen3VLError,
+    StoreError,
+)
+from qwen3vl.server.models import ModelBusyError, ModelNotServedError
 from qwen3vl.server.schema import InputFieldError
 
 logger = logging.getLogger(__name__)
 
+_TYPE_NAMES = ("str", "int", "float", "bool")
 _NOT_JSON = "the body must be a JSON object in UTF-8, sent with Content-Type: application/json"
 
 
 class ApiError(Exception):
     """An error that the server itself finds, before the engine is asked."""
 
-    def __init__(self, status: int, message: str, *, param: str | None = None, code: str | None = None) -> None:
+    def __init__(
+        self,
+        status: int,
+        message: str,
+        *,
+        param: str | None = None,
+        code: str | None = None,
+        retry_after: int | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        """`retry_after`: seconds after which the same request may succeed."""
         super().__init__(message)
         self.status, self.param, self.code = status, param, code
+        self.headers = dict(headers or {})
+        if retry_after is not None:
+            self.headers["Retry-After"] = str(retry_after)
 
 
 def describe(error: BaseException) -> tuple[int, dict[str, Any]]:
@@ -37,6 +64,8 @@ def describe(error: BaseException) -> tuple[int, dict[str, Any]]:
             return 400, _body(400, _NOT_JSON)
         case HTTPException():
             return error.status_code, _body(error.status_code, str(error.detail))
+        case ModelNotServedError():
+            return 404, _body(404, str(error), "model", "model_not_found")
         case ContextLengthError():
             return 400, _body(400, str(error), "messages", "context_length_exceeded")
         case MediaError():
@@ -45,6 +74,14 @@ def describe(error: BaseException) -> tuple[int, dict[str, Any]]:
             return 400, _body(400, str(error), getattr(error, "field", None))
         case EngineClosedError():
             return 503, _body(503, str(error), code="engine_unavailable")
+        case ModelBusyError():
+            return 504, _body(504, str(error), code="timeout")
+        case CheckpointError() | DownloadError() | InsufficientMemoryError():  # a model that was to come back did not
+            return 503, _body(503, str(error), code="model_unavailable")
+        case BrowserError():
+            return 503, _body(503, str(error), code="browser_unavailable")
+        case StoreError():
+            return 503, _body(503, str(error), code="store_unavailable")
         case Qwen3VLError():
             return 500, _body(500, str(error))
         case _:
@@ -52,12 +89,19 @@ def describe(error: BaseException) -> tuple[int, dict[str, Any]]:
             return 500, _body(500, "internal error; the server's log says more")
 
 
+def headers_of(error: BaseException) -> dict[str, str]:
+    """What an answer with this error says in its header."""
+    if isinstance(error, HTTPException):
+        return dict(error.headers or {})
+    return error.headers if isinstance(error, ApiError) else {}
+
+
 def install(app: FastAPI) -> None:
     """Makes every error that leaves a route of `app` take this shape."""
 
     async def handle(request: Request, error: Exception) -> JSONResponse:
         status, body = describe(error)
-        return JSONResponse(body, status_code=status)
+        return JSONResponse(body, status_code=status, headers=headers_of(error))
 
     for kind in (ApiError, RequestValidationError, HTTPException, Qwen3VLError, Exception):
         app.add_exception_handler(kind, handle)
@@ -78,7 +122,7 @@ def _validation(error: RequestValidationError) -> dict[str, Any]:
         return _body(400, f"the body is not valid JSON: {first['ctx']['error']}")
     where = first["loc"][1:]  # without "body"
     # An alternative of a union is named after its type (`stop.list[str]`); the field itself is what the client knows.
-    path = ".".join(str(part) for part in where[:1] + tuple(p for p in where[1:] if isinstance(p, int)))
+    path = ".".join(str(part) for part in where if "[" not in str(part) and part not in _TYPE_NAMES)
     if not path:
         return _body(400, _NOT_JSON)
     return _body(400, f"{path!r}: {first['msg'][:1].lower()}{first['msg'][1:]}", str(where[0]))

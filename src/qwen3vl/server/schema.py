@@ -1,4 +1,4 @@
-"""The wire format of `/v1/chat/completions` requests: OpenAI's fields and ours, checked and made engine options.
+"""The request bodies of `/v1/chat/completions` and `/v1/completions`, checked and turned into engine options.
 
 Every field either changes the answer, or labels the request for the client's own books, or is refused. What the
 messages hold is checked by `prompt`, which knows it; here they are plain dictionaries.
@@ -6,32 +6,15 @@ messages hold is checked by `prompt`, which knows it; here they are plain dictio
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from difflib import get_close_matches
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, model_validator
 
-from qwen3vl.engine.options import GenerationOptions
+from qwen3vl.engine.grammar import Grammar
+from qwen3vl.engine.options import MAX_TOP_LOGPROBS, GenerationOptions
 from qwen3vl.errors import InputError
-
-# Fields of OpenAI's API that this server cannot honour, with the values that ask for nothing and are let through.
-_UNSUPPORTED: dict[str, tuple[Any, ...]] = {
-    "audio": (None,),
-    "function_call": (None, "none"),
-    "functions": (None, []),
-    "logit_bias": (None, {}),
-    "modalities": (None, ["text"]),
-    "parallel_tool_calls": (None,),
-    "prediction": (None,),
-    "reasoning_effort": (None,),
-    "response_format": (None, {"type": "text"}),
-    "service_tier": (None, "auto", "default"),
-    "store": (None, False),
-    "tool_choice": (None, "none"),
-    "tools": (None, []),
-    "verbosity": (None,),
-    "web_search_options": (None,),
-}
 
 Number = Annotated[float, Field(strict=True)]
 
@@ -42,40 +25,82 @@ class StreamOptions(BaseModel):
     include_usage: StrictBool = False
 
 
-class ChatRequest(BaseModel):
-    """One request body. Ranges are those of `GenerationOptions`, which checks them."""
+class Function(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    name: str = Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")
+    description: str | None = None
+    parameters: dict[str, Any] | None = None
+    strict: Literal[False] | None = None  # the model's own form of calls is not enforced
+
+
+class Tool(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    type: Literal["function"]
+    function: Function
+
+
+class JsonSchema(BaseModel):
+    model_config = ConfigDict(extra="forbid", populate_by_name=True)
+
+    name: str = Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")
+    description: str | None = None
+    schema_: dict[str, Any] = Field(alias="schema")
+    strict: StrictBool | None = None  # it is enforced in any case
+
+
+class TextFormat(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    type: Literal["text"]
+
+
+class JsonObjectFormat(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    type: Literal["json_object"]
+
+
+class JsonSchemaFormat(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    type: Literal["json_schema"]
+    json_schema: JsonSchema
+
+
+ResponseFormat = Annotated[TextFormat | JsonObjectFormat | JsonSchemaFormat, Field(discriminator="type")]
+
+
+class SamplingRequest(BaseModel):
+    """What both kinds of request have. Ranges are those of `GenerationOptions`, which checks them."""
 
     model_config = ConfigDict(extra="forbid")
 
-    messages: list[dict[str, Any]] = Field(min_length=1)
-    model: str | None = None  # None: the one that is served
+    # Fields of OpenAI's API that this server cannot honour, with the values that ask for nothing and are let through.
+    unsupported: ClassVar[Mapping[str, tuple[Any, ...]]] = {}
+
+    model: str | None = Field(None, description="None: the one that is served")
     stream: StrictBool = False
     stream_options: StreamOptions | None = None
     max_tokens: StrictInt | None = None
-    max_completion_tokens: StrictInt | None = None
     temperature: Number | None = None
     top_p: Number | None = None
     n: StrictInt | None = None
     stop: str | list[str] | None = None
     seed: StrictInt | None = None
-    logprobs: StrictBool | None = None
-    top_logprobs: StrictInt | None = None
     presence_penalty: Number | None = None
     frequency_penalty: Number | None = None
 
     # Ours, not OpenAI's.
-    mode: StrictInt | str | None = None
+    mode: StrictInt | str | None = Field(None, description="fast, balanced, full, or a number of active experts")
     top_k: StrictInt | None = None
     min_p: Number | None = None
     repetition_penalty: Number | None = None
-    min_pixels: StrictInt | None = None
-    max_pixels: StrictInt | None = None
-    fps: Number | None = None
+    stop_loops: StrictBool | None = Field(None, description="end an answer that repeats itself without end")
 
     # Labels for the client's own books, which by their definition change no answer.
     user: str | None = None
-    safety_identifier: str | None = None
-    metadata: dict[str, str] | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -84,9 +109,9 @@ class ChatRequest(BaseModel):
         if not isinstance(body, dict):
             return body
         kept = dict(body)
-        for name, harmless in _UNSUPPORTED.items():
+        for name, harmless in cls.unsupported.items():
             if name in kept and kept.pop(name) not in harmless:
-                raise InputFieldError(name, f"{name!r} is not supported by this server yet; leave it out")
+                raise InputFieldError(name, f"{name!r} is not supported by this server; leave it out")
         for name in kept:
             if name not in cls.model_fields:
                 nearest = get_close_matches(name, cls.model_fields, n=1)
@@ -95,34 +120,128 @@ class ChatRequest(BaseModel):
         return kept
 
     @model_validator(mode="after")
-    def _consistent(self) -> ChatRequest:
-        if self.top_logprobs is not None and not self.logprobs:
-            raise InputFieldError("top_logprobs", "'top_logprobs' needs 'logprobs': true")
+    def _stream_options_belong_to_streams(self) -> SamplingRequest:
         if self.stream_options is not None and not self.stream:
             raise InputFieldError("stream_options", "'stream_options' needs 'stream': true")
-        limits = {self.max_tokens, self.max_completion_tokens} - {None}
-        if len(limits) > 1:
-            raise InputFieldError("max_tokens", "'max_tokens' and 'max_completion_tokens' differ; give one of them")
         return self
+
+    @property
+    def include_usage(self) -> bool:
+        return self.stream_options is not None and self.stream_options.include_usage
 
     def options(self) -> dict[str, Any]:
         """The request as keyword arguments of `Engine.generate`, without those left out. Raises `InputFieldError`."""
-        names = (
-            *("temperature", "top_p", "n", "stop", "seed", "presence_penalty", "frequency_penalty", "mode"),
-            *("top_k", "min_p", "repetition_penalty", "min_pixels", "max_pixels", "fps"),
-        )
+        names = set(GenerationOptions.__dataclass_fields__) & set(type(self).model_fields) - {"logprobs"}
         options = {name: getattr(self, name) for name in names if getattr(self, name) is not None}
-        for limit in (self.max_tokens, self.max_completion_tokens):
-            if limit is not None:
-                options["max_tokens"] = limit
-        if self.logprobs:
-            options["logprobs"] = self.top_logprobs or 0
+        options |= self.further_options()
         for name, value in options.items():
             try:
                 GenerationOptions.from_mapping({name: value})
             except InputError as error:
-                raise InputFieldError(name, str(error)) from error
+                raise InputFieldError(_SAID_AS.get(name, name), str(error)) from error
         return options
+
+    def further_options(self) -> dict[str, Any]:
+        """What has another name or form here than in the engine."""
+        raise NotImplementedError
+
+
+_SAID_AS = {"grammar": "response_format"}
+
+
+class ChatRequest(SamplingRequest):
+    """One body of `/v1/chat/completions`."""
+
+    unsupported = {
+        "audio": (None,),
+        "function_call": (None, "none"),
+        "functions": (None, []),
+        "logit_bias": (None, {}),
+        "modalities": (None, ["text"]),
+        "parallel_tool_calls": (None, True),
+        "prediction": (None,),
+        "reasoning_effort": (None,),
+        "service_tier": (None, "auto", "default"),
+        "store": (None, False),
+        "verbosity": (None,),
+        "web_search_options": (None,),
+    }
+
+    messages: list[dict[str, Any]] = Field(min_length=1)
+    max_completion_tokens: StrictInt | None = None
+    logprobs: StrictBool | None = None
+    top_logprobs: StrictInt | None = None
+    tools: list[Tool] | None = None
+    tool_choice: Literal["none", "auto"] | None = None
+    response_format: ResponseFormat | None = None
+    min_pixels: StrictInt | None = Field(None, description="of a picture after resizing")
+    max_pixels: StrictInt | None = Field(None, description="of a picture after resizing")
+    fps: Number | None = Field(None, description="frames a second that are looked at in a video")
+    safety_identifier: str | None = None
+    metadata: dict[str, str] | None = None
+
+    @model_validator(mode="after")
+    def _consistent(self) -> ChatRequest:
+        if self.top_logprobs is not None and not self.logprobs:
+            raise InputFieldError("top_logprobs", "'top_logprobs' needs 'logprobs': true")
+        limits = {self.max_tokens, self.max_completion_tokens} - {None}
+        if len(limits) > 1:
+            raise InputFieldError("max_tokens", "'max_tokens' and 'max_completion_tokens' differ; give one of them")
+        if self.shown_tools and self.grammar:
+            raise InputFieldError("response_format", "JSON and tool calls exclude each other; leave one out")
+        return self
+
+    @property
+    def shown_tools(self) -> list[dict[str, Any]] | None:
+        """The tools as the model is told of them; with the choice "none" it is not."""
+        if not self.tools or self.tool_choice == "none":
+            return None
+        return [tool.model_dump(exclude_none=True) for tool in self.tools]
+
+    @property
+    def grammar(self) -> Grammar | None:
+        match self.response_format:
+            case JsonObjectFormat():
+                return Grammar.json_schema({"type": "object"})
+            case JsonSchemaFormat(json_schema=wanted):
+                return Grammar.json_schema(wanted.schema_)
+        return None
+
+    def further_options(self) -> dict[str, Any]:
+        options: dict[str, Any] = {} if self.grammar is None else {"grammar": self.grammar}
+        if self.max_completion_tokens is not None:
+            options["max_tokens"] = self.max_completion_tokens
+        if self.logprobs:
+            options["logprobs"] = self.top_logprobs or 0
+        return options
+
+
+class CompletionRequest(SamplingRequest):
+    """One body of `/v1/completions`: a text that is continued as it stands."""
+
+    unsupported = {
+        "best_of": (None, 1),
+        "echo": (None, False),
+        "logit_bias": (None, {}),
+        "suffix": (None, ""),
+    }
+
+    prompt: str | list[str] = Field(description="a text, or a list of one")
+    logprobs: Annotated[int, Field(strict=True, ge=0, le=MAX_TOP_LOGPROBS)] | None = None
+
+    @model_validator(mode="after")
+    def _one_prompt(self) -> CompletionRequest:
+        if isinstance(self.prompt, list) and len(self.prompt) != 1:
+            raise InputFieldError("prompt", f"'prompt' is one text a request here, got {len(self.prompt)}")
+        return self
+
+    @property
+    def text(self) -> str:
+        return self.prompt if isinstance(self.prompt, str) else self.prompt[0]
+
+    def further_options(self) -> dict[str, Any]:
+        options: dict[str, Any] = {} if self.logprobs is None else {"logprobs": self.logprobs}
+        return options | ({"max_tokens": 16} if self.max_tokens is None else {})  # as OpenAI's API has it
 
 
 class InputFieldError(InputError):
