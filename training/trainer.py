@@ -21,7 +21,7 @@ class Losses:
     """How much the auxiliary losses count and how experts are drawn."""
 
     hint: float = 0.4
-    expert_shares: tuple[float, ...] = (0.05, 0.10, 0.15, 0.70)  # how often a conversation uses 1, 2, ... experts
+    expert_shares: tuple[float, ...] = (0.0, 0.02, 0.04, 0.94)  # how often a conversation uses 1, 2, ... experts
 
     def hint_weight(self, progress: float) -> float:
         """The head teaches to see; later on, the answers do that better."""
