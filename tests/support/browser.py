@@ -14,6 +14,7 @@ from playwright.sync_api import ConsoleMessage, Page, Request, Route, sync_playw
 ARGUMENTS = [
     *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
     *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
+    *("--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"),  # a camera that shows a pattern
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",  # what slipped through would find nothing
 ]
 LOCAL_SCHEMES = ("data", "blob", "about", "chrome-extension")
@@ -40,6 +41,8 @@ def browsing(profile: Path, *, width: int = 1360, height: int = 860, dark: bool 
             args=ARGUMENTS,
             viewport={"width": width, "height": height},
             color_scheme="dark" if dark else "light",
+            permissions=["clipboard-read", "clipboard-write"],
+            locale="en-GB",
         )
         watched = Watched(context.pages[0])
 
