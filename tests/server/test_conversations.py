@@ -5,10 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import os
 import signal
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -26,6 +23,7 @@ from qwen3vl.store import Store
 from qwen3vl.tasks.registry import TASKS
 from qwen3vl.tasks.results import MediaInfo
 from support.engines import is_idle
+from support.processes import server_process
 from support.server import MODELS, data_url, endless_model, serving, wait_until
 
 GREEDY = {"temperature": 0.0, "max_tokens": 24}
@@ -425,34 +423,6 @@ def test_exports(api: httpx.Client) -> None:
         assert response.headers["content-type"] == f"{kind}; charset=utf-8"
         assert response.headers["content-disposition"] == f"attachment; filename*=utf-8''{name}"
         assert "Hello" in response.text
-
-
-SERVER = """
-import sys
-from pathlib import Path
-from qwen3vl.server import Services, create_app, run
-from qwen3vl.settings import ModelSettings, ServerSettings, Settings
-
-model = ModelSettings(name=sys.argv[1], device="cpu", memory="1GiB")
-services = Services.open(Settings(model=model, server=ServerSettings(data_dir=Path(sys.argv[2]))))
-with run.listen("127.0.0.1", 0) as listener:
-    print(run.url_of(listener), flush=True)
-    run.run(create_app(services), listener)
-"""
-
-
-@contextmanager
-def server_process(model: Path, data: Path) -> Iterator[tuple[subprocess.Popen[str], httpx.Client]]:
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-c", SERVER, str(model), str(data)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
-        assert process.stdout is not None
-        url = process.stdout.readline().strip()
-        try:
-            with httpx.Client(base_url=f"{url}/v1", timeout=60) as api:
-                yield process, api
-        finally:
-            process.kill()
 
 
 @pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGTERM])

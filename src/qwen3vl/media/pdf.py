@@ -55,7 +55,7 @@ def count_pages(data: bytes, limits: MediaLimits = DEFAULT_LIMITS) -> int:
 def render_page(
     data: bytes, number: int, limits: MediaLimits = DEFAULT_LIMITS, longest_side: int = LONGEST_SIDE
 ) -> Image:
-    """One page, counted from 1, as `render_pdf` draws it. Raises `MediaError` like it, and where there is no such page."""
+    """One page, counted from 1, as `render_pdf` draws it. Raises `MediaError` like it, and for a page not there."""
     limits.check_bytes(len(data))
     check_kind(data, "pdf")
     with _pdfium:

@@ -48,7 +48,7 @@ def decode_video(
 
     Raises `MediaError` when the file is empty, cut off, of another format, or larger than `limits`.
     """
-    with _open_file(data, limits) as (file, format_):
+    with open_file(data, limits) as (file, format_):
         frames, fps = _header(file, format_, limits)
         for _ in range(2):
             rate = _rate(fps, frames, limits)
@@ -74,12 +74,12 @@ class VideoHeader:
 
 def read_header(data: bytes | Path, limits: MediaLimits = DEFAULT_LIMITS) -> VideoHeader:
     """Decodes the first frame only. Raises `MediaError` like `decode_video`, as far as that shows."""
-    with _open_file(data, limits) as (file, format_):
+    with open_file(data, limits) as (file, format_):
         frames, fps = _header(file, format_, limits)
         seconds = frames / _rate(fps, frames, limits)
-        with _open_stream(file, format_, limits) as (container, stream):
+        with open_stream(file, format_, limits) as (container, stream):
             for frame in container.decode(stream):
-                height, width = _upright(frame).shape[:2]
+                height, width = upright(frame).shape[:2]
                 return VideoHeader(width, height, seconds, frames)
         raise MediaError(f"the {format_.name} file holds no video frames")
 
@@ -92,7 +92,8 @@ def sample_indices(source_frames: int, source_fps: float, sampling: VideoSamplin
 
 
 @contextmanager
-def _open_file(data: bytes | Path, limits: MediaLimits) -> Iterator[tuple[BinaryIO, FileFormat]]:
+def open_file(data: bytes | Path, limits: MediaLimits) -> Iterator[tuple[BinaryIO, FileFormat]]:
+    """The file and its format, known to be a whole video file of an allowed length. Raises `MediaError`."""
     with data.open("rb") if isinstance(data, Path) else BytesIO(data) as file:
         size = file.seek(0, 2)
         limits.check_bytes(size)
@@ -103,9 +104,10 @@ def _open_file(data: bytes | Path, limits: MediaLimits) -> Iterator[tuple[Binary
 
 
 @contextmanager
-def _open_stream(
+def open_stream(
     file: BinaryIO, format_: FileFormat, limits: MediaLimits
 ) -> Iterator[tuple[InputContainer, VideoStream]]:
+    """The first video in the file. Raises `MediaError`, also for what FFmpeg says while the block runs."""
     file.seek(0)
     try:
         # Titles in other encodings than UTF-8 are common, and nobody reads them here.
@@ -126,7 +128,7 @@ def _open_stream(
 
 def _header(file: BinaryIO, format_: FileFormat, limits: MediaLimits) -> tuple[int, float | None]:
     """How many frames there should be, by the header or else by counting packets, and how many a second."""
-    with _open_stream(file, format_, limits) as (container, stream):
+    with open_stream(file, format_, limits) as (container, stream):
         fps = stream.average_rate or stream.guessed_rate
         frames = stream.frames or sum(1 for packet in container.demux(stream) if packet.size)
         return max(1, frames), float(fps) if fps else None
@@ -155,12 +157,12 @@ def _decode(
     kept: list[Pixels] = []
     decoded = 0
     size = (0, 0)
-    with _open_stream(file, format_, limits) as (container, stream):
+    with open_stream(file, format_, limits) as (container, stream):
         for frame in container.decode(stream):
             if decoded >= max_frames:
                 raise MediaError(_too_long(None, limits))
             if decoded in wanted:
-                pixels = _upright(frame)
+                pixels = upright(frame)
                 if not kept:
                     size = _kept_size(len(indices), pixels, limits, frame_size)
                 kept.append(resize(pixels, *size))
@@ -182,7 +184,7 @@ def _kept_size(count: int, pixels: Pixels, limits: MediaLimits, frame_size: Fram
     return height, width
 
 
-def _upright(frame: VideoFrame) -> Pixels:
+def upright(frame: VideoFrame) -> Pixels:
     """RGB, turned by the rotation that phones store beside the picture (in degrees, counterclockwise)."""
     pixels = frame.to_ndarray(format="rgb24")
     return np.ascontiguousarray(np.rot90(pixels, round(frame.rotation / 90)))

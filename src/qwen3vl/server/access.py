@@ -15,7 +15,8 @@ import ipaddress
 import secrets
 import socket
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -69,6 +70,16 @@ _NOBODY = Caller()  # the program itself
 def current_caller() -> Caller:
     """Of the request that is being answered; tasks that it started have it too."""
     return _caller.get(_NOBODY)
+
+
+@contextmanager
+def acting_as(caller: Caller) -> Iterator[None]:
+    """For work that goes on without a request: what it asks for is this caller's."""
+    token = _caller.set(caller)
+    try:
+        yield
+    finally:
+        _caller.reset(token)
 
 
 def make_key(keys: Keys, *, name: str, scopes: Iterable[str], rate: int | None) -> tuple[Key, str]:
@@ -153,11 +164,8 @@ class Guard:
             status, body = describe(error)
             await JSONResponse(body, status_code=status, headers=headers_of(error))(scope, receive, send)
             return
-        token = _caller.set(caller)
-        try:
+        with acting_as(caller):
             await self._app(scope, receive, send)
-        finally:
-            _caller.reset(token)
 
     async def _admit(self, scope: Scope) -> Caller:
         headers, path, method = Headers(scope=scope), str(scope["path"]), str(scope["method"])

@@ -22,6 +22,7 @@ from qwen3vl.server.chat import chat_router
 from qwen3vl.server.completions import completions_router
 from qwen3vl.server.conversations import conversations_router
 from qwen3vl.server.files import files_router
+from qwen3vl.server.indexes import indexes_router
 from qwen3vl.server.middleware import BodyLimit, RequestId
 from qwen3vl.server.model_routes import models_router
 from qwen3vl.server.services import Services
@@ -33,6 +34,7 @@ _ROUTERS = (
     completions_router,
     conversations_router,
     files_router,
+    indexes_router,
     models_router,
     tasks_router,
     usage_router,

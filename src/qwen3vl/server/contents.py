@@ -11,7 +11,7 @@ from qwen3vl.media.describe import describe
 from qwen3vl.media.sniff import MediaKind
 from qwen3vl.media.source import read_source
 from qwen3vl.prompt.messages import MediaPart, parse_messages
-from qwen3vl.server.parts import bring_in
+from qwen3vl.server.parts import bring_in, file_id_of, find_file
 from qwen3vl.store.database import Store
 from qwen3vl.store.records import Media, Part
 
@@ -29,6 +29,7 @@ async def take_in(content: str | Sequence[Mapping[str, Any]], services: Services
     """
     if isinstance(content, str):
         return [{"type": "text", "text": content}]
+    content = [await _uploaded(part, i, services) for i, part in enumerate(content)]
     try:
         own = [_is_own(part) for part in content]
         # In the place of those that are here already a text stands, so that errors count the parts as the client does.
@@ -58,6 +59,19 @@ def keep(store: Store, data: bytes, kind: MediaKind | None = None, name: str = "
         pages=found.pages,
         name=name,
     )
+
+
+async def _uploaded(part: Mapping[str, Any], i: int, services: Services) -> Mapping[str, Any]:
+    """An uploaded file is in the store already, so its bytes are not read; other parts as they are."""
+    if (file := file_id_of(part)) is None:
+        return part
+    try:
+        stored = await find_file(file, services)
+    except InputError as error:
+        raise InputError(f"content[{i}]: {error}") from error
+    media = await asyncio.to_thread(services.store.media.get, stored.sha256)
+    assert media is not None, "a file refers to its media"
+    return {"type": media.kind, "media": media.sha256, "name": stored.name}
 
 
 def _is_own(part: Mapping[str, Any]) -> bool:

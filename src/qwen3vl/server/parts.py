@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from qwen3vl.errors import ContextLengthError, InputError, MediaError
 from qwen3vl.media.sniff import HEAD_BYTES, check_kind, media_kind
 from qwen3vl.server.access import current_caller
+from qwen3vl.store.records import StoredFile
 
 if TYPE_CHECKING:
     from qwen3vl.server.services import Services
@@ -66,7 +67,7 @@ class _Work:
         """Begins to read what a part names; None for one that brings its media along."""
         if (url := _url(part)) is not None and self._services.fetcher is not None:
             return self._once(url, self._fetch)
-        if (file := _file_id(part)) is not None:
+        if (file := file_id_of(part)) is not None:
             return self._once(file, self._open)
         return None
 
@@ -83,10 +84,7 @@ class _Work:
             return self._counted(await self._services.fetcher.fetch(url))
 
     async def _open(self, file: str) -> bytes:
-        store, owner = self._services.store, current_caller().owner
-        stored = await asyncio.to_thread(store.files.get, file, owner)
-        if stored is None:
-            raise InputError(f"there is no file {file!r}")
+        store, stored = self._services.store, await find_file(file, self._services)
         async with self._slots:
             return self._counted(await asyncio.to_thread(store.media.path(stored.sha256).read_bytes))
 
@@ -95,6 +93,14 @@ class _Work:
         if self._bytes_left < 0:
             raise MediaError("the files that this request names are too large together")
         return data
+
+
+async def find_file(file: str, services: Services) -> StoredFile:
+    """The caller's uploaded file of that id. Raises `InputError` if there is none."""
+    stored = await asyncio.to_thread(services.store.files.get, file, current_caller().owner)
+    if stored is None:
+        raise InputError(f"there is no file {file!r}")
+    return stored
 
 
 def _parts(message: object) -> Sequence[object]:
@@ -117,7 +123,7 @@ def _url(part: object) -> str | None:
     return value if is_url else None
 
 
-def _file_id(part: object) -> str | None:
+def file_id_of(part: object) -> str | None:
     """The id of an uploaded file, in a part that holds nothing else."""
     if not isinstance(part, Mapping) or part.get("type") != "file" or not isinstance(part.get("file"), Mapping):
         return None

@@ -19,6 +19,7 @@ from qwen3vl.media.fetch import Fetcher, FetchRules
 from qwen3vl.server.access import KeyRing
 from qwen3vl.server.agent.sessions import AgentLimits, AgentSessions
 from qwen3vl.server.answers import Answers
+from qwen3vl.server.indexing import Indexing
 from qwen3vl.server.limits import Gate, parse_rate
 from qwen3vl.server.models import ModelManager
 from qwen3vl.server.serving import Books, Served
@@ -56,6 +57,7 @@ class Services:
         self.gate = Gate(server.max_queue)
         self.books = Books(store.ledger)
         self.answers = Answers(store, self.use)
+        self.indexing = Indexing(store, self.use)
         self.agents = AgentSessions(self.use, _agent_limits(server))
         self.keys = KeyRing(store.keys, always=server.require_keys)
         self.fetcher = (
@@ -97,12 +99,14 @@ class Services:
     async def start(self) -> None:
         await self.answers.start()
         self.models.arm()
+        await self.indexing.start()
         self._sweeping = asyncio.create_task(self._sweep())
 
     async def stop(self) -> None:
         if self._sweeping is not None:
             self._sweeping.cancel()
             await asyncio.gather(self._sweeping, return_exceptions=True)
+        await self.indexing.close()
         await self.answers.close()
         await self.agents.close()
         self.models.disarm()

@@ -7,6 +7,7 @@ from types import TracebackType
 
 from qwen3vl.store.conversations import Conversations
 from qwen3vl.store.files import Files
+from qwen3vl.store.indexes import VideoIndexes
 from qwen3vl.store.keys import Keys
 from qwen3vl.store.ledger import Ledger
 from qwen3vl.store.media import MediaStore
@@ -26,6 +27,7 @@ class Store:
         self.messages = Messages(database)
         self.media = MediaStore(database, media_dir)
         self.files = Files(database)
+        self.indexes = VideoIndexes(database)
         self.keys = Keys(database)
         self.ledger = Ledger(database)
 

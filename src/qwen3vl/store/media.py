@@ -1,4 +1,4 @@
-"""Media: bytes kept once under their SHA-256, for as long as a message or a file refers to them.
+"""Media: bytes kept once under their SHA-256, for as long as a message, a file or an index refers to them.
 
 A file is whole or not there: it is written beside, flushed to the disk, then renamed. The database says what exists;
 a file without a row is what a crash left over, and goes with the next sweep.
@@ -21,7 +21,7 @@ from sqlalchemy import delete, select
 from qwen3vl.errors import StoreError
 from qwen3vl.store.records import Media
 from qwen3vl.store.sessions import Database
-from qwen3vl.store.tables import FileRow, MediaRow, MessageMediaRow
+from qwen3vl.store.tables import FileRow, MediaRow, MessageMediaRow, VideoIndexRow
 from qwen3vl.store.text import storable
 
 _INCOMING = "incoming"  # files that are not whole yet
@@ -57,7 +57,7 @@ class MediaStore:
     ) -> Media:
         """Keeps the bytes, or the file, unless they are there already; their first description stays.
 
-        Until a message or a file refers to them they last as long as `sweep` gives them. Raises `StoreError` for a disk
+        Until something refers to them they last as long as `sweep` gives them. Raises `StoreError` for a disk
         that is full.
         """
         with _sentences(self._folder):
@@ -112,6 +112,7 @@ class MediaStore:
         referred = (
             select(MessageMediaRow.sha256).where(MessageMediaRow.sha256 == MediaRow.sha256).exists()
             | select(FileRow.sha256).where(FileRow.sha256 == MediaRow.sha256).exists()
+            | select(VideoIndexRow.sha256).where(VideoIndexRow.sha256 == MediaRow.sha256).exists()
         )
         with self._database.writing(lock="media") as session:
             session.execute(delete(MediaRow).where(~referred, MediaRow.seen < before))

@@ -15,8 +15,26 @@ from qwen3vl.store.tables import Base, SchemaVersion
 
 Step = Callable[[Connection], None]
 
+
+def _video_indexes(connection: Connection) -> None:
+    for statement in (
+        "CREATE TABLE video_indexes (id VARCHAR(32) NOT NULL, owner VARCHAR(64) NOT NULL, sha256 VARCHAR(64) NOT NULL, "
+        "name TEXT NOT NULL, settings JSON NOT NULL, state VARCHAR(16) NOT NULL, error TEXT NOT NULL, chapters JSON, "
+        "created FLOAT NOT NULL, CONSTRAINT pk_video_indexes PRIMARY KEY (id), "
+        "CONSTRAINT fk_video_indexes_sha256 FOREIGN KEY(sha256) REFERENCES media (sha256))",
+        "CREATE INDEX ix_video_indexes_owner ON video_indexes (owner)",
+        "CREATE INDEX ix_video_indexes_sha256 ON video_indexes (sha256)",
+        "CREATE TABLE video_segments (video_index VARCHAR(32) NOT NULL, number INTEGER NOT NULL, start FLOAT NOT NULL, "
+        '"end" FLOAT NOT NULL, summary TEXT, events JSON, '
+        "CONSTRAINT pk_video_segments PRIMARY KEY (video_index, number), "
+        "CONSTRAINT fk_video_segments_video_index FOREIGN KEY(video_index) REFERENCES video_indexes (id) "
+        "ON DELETE CASCADE)",
+    ):
+        connection.exec_driver_sql(statement)
+
+
 # STEPS[n - 1] makes version n + 1 of version n. A step is plain SQL for both databases and never changes again.
-STEPS: Sequence[Step] = ()
+STEPS: Sequence[Step] = (_video_indexes,)
 
 
 def migrate(database: Database, steps: Sequence[Step] = STEPS) -> None:

@@ -141,3 +141,30 @@ class LedgerEntry(Base):
     first_token_seconds: Mapped[float]
     total_seconds: Mapped[float]
     energy_joules: Mapped[float | None]
+
+
+class VideoIndexRow(Base):
+    """A long video that is described segment by segment. `id` stands for the owner, the video and the settings."""
+
+    __tablename__ = "video_indexes"
+    id: Mapped[str] = mapped_column(String(32), primary_key=True)
+    owner: Mapped[str] = mapped_column(String(64), index=True)
+    sha256: Mapped[str] = mapped_column(ForeignKey("media.sha256"), index=True)
+    name: Mapped[str] = mapped_column(Text)
+    settings: Mapped[dict[str, Any]]
+    state: Mapped[str] = mapped_column(String(16))
+    error: Mapped[str] = mapped_column(Text)
+    chapters: Mapped[list[Any] | None]
+    created: Mapped[float]
+
+
+class VideoSegmentRow(Base):
+    """`summary` and `events` are null until the segment has been described."""
+
+    __tablename__ = "video_segments"
+    video_index: Mapped[str] = mapped_column(ForeignKey("video_indexes.id", ondelete="CASCADE"), primary_key=True)
+    number: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    start: Mapped[float]
+    end: Mapped[float]
+    summary: Mapped[str | None] = mapped_column(Text)
+    events: Mapped[list[Any] | None]
