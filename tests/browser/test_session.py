@@ -64,6 +64,7 @@ def did(loop: asyncio.Runner, session: BrowserSession, work: Callable[[Hands], A
 
     async def go() -> list[list[Any]]:
         await session.goto(session.home)
+        await session.observe()  # as before each step: a phone's page finds its width only when it is drawn
         await work(Hands(session))
         await session.observe()
         events: list[list[Any]] = await session.page.evaluate("log")
@@ -346,7 +347,7 @@ asyncio.run(go())
     assert program.stdout is not None
     assert program.stdout.readline() == b"up\n"
     children = psutil.Process(program.pid).children(recursive=True)
-    assert any("chrom" in child.name() for child in children)
+    assert any("chrom" in child.name() for child in children if child.is_running())
     os.kill(program.pid, signal.SIGKILL)
     program.wait()
     program.stdout.close()
@@ -356,8 +357,9 @@ asyncio.run(go())
 
 def browsers() -> set[int]:
     """Chromium's processes below this one."""
-    return {
-        child.pid
-        for child in psutil.Process().children(recursive=True)
-        if child.status() != psutil.STATUS_ZOMBIE and "chrom" in child.name()
-    }
+    found = set()
+    for child in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.NoSuchProcess):  # one may end between the listing and the look
+            if child.status() != psutil.STATUS_ZOMBIE and "chrom" in child.name():
+                found.add(child.pid)
+    return found

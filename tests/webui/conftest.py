@@ -9,7 +9,7 @@ from support.browser import Watched, browsing
 from support.pages import Site, page_site
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
     with browsing(tmp_path_factory.mktemp("profile")) as watched:
         yield watched
@@ -29,7 +29,7 @@ def page(browser: Watched) -> Iterator[Page]:
     assert browser.complaints == []
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     with page_site() as site:
         yield site
