@@ -6,6 +6,7 @@ messages hold is checked by `prompt`, which knows it; here they are plain dictio
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Mapping
 from difflib import get_close_matches
 from typing import Annotated, Any, ClassVar, Literal
@@ -141,9 +142,9 @@ class SamplingRequest(BaseModel):
                 raise InputFieldError(_SAID_AS.get(name, name), str(error)) from error
         return options
 
+    @abstractmethod
     def further_options(self) -> dict[str, Any]:
         """What has another name or form here than in the engine."""
-        raise NotImplementedError
 
 
 _SAID_AS = {"grammar": "response_format"}
