@@ -52,6 +52,7 @@ def test_the_ledger(store: Store) -> None:
     m1, m2 = store.ledger.totals()
     assert (m1.group, m1.requests, m1.prompt_tokens, m1.completion_tokens) == ("m1", 2, 101, 202)
     assert (m1.total_seconds, m1.energy_joules, m2.energy_joules) == (1.0, 4.0, 3.0)
+    assert store.ledger.totals(since=10, until=15)[0].energy_joules is None
     nobody, a = store.ledger.totals("key")
     assert (nobody.group, nobody.requests, a.group, a.requests) == ("", 1, "a", 2)
     assert [total.requests for total in store.ledger.totals("status", key="a", since=15)] == [1]

@@ -213,7 +213,7 @@ class UsageGroup(_Body):
     cached_tokens: int
     visual_tokens: int
     total_seconds: float
-    energy_joules: float
+    energy_joules: float | None
 
 
 class UsageReport(_Body):

@@ -43,9 +43,10 @@ class Ledger:
             func.coalesce(func.sum(column), 0)
             for column in (
                 *(LedgerEntry.prompt_tokens, LedgerEntry.completion_tokens, LedgerEntry.cached_tokens),
-                *(LedgerEntry.visual_tokens, LedgerEntry.total_seconds, LedgerEntry.energy_joules),
+                *(LedgerEntry.visual_tokens, LedgerEntry.total_seconds),
             )
         ]
+        sums.append(func.sum(LedgerEntry.energy_joules))  # no sum, and not 0, where no row tells
         chosen = select(group, func.count(), *sums).where(*_chosen(key, since, until)).group_by(group).order_by(group)
         with self._database.reading() as session:
             return [UsageTotal(*row) for row in session.execute(chosen)]

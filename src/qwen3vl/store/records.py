@@ -131,4 +131,4 @@ class UsageTotal:
     cached_tokens: int
     visual_tokens: int
     total_seconds: float
-    energy_joules: float
+    energy_joules: float | None  # of the rows that tell; None where none does
