@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import asdict, fields
-from typing import Literal
+from typing import Any, Literal
 
 from sqlalchemy import ColumnElement, func, select
 
@@ -39,7 +39,7 @@ class Ledger:
     ) -> list[UsageTotal]:
         """Sums of the same rows, one for each value of the column `by`, in its order."""
         group = func.coalesce(getattr(LedgerEntry, by), "")
-        sums = [
+        sums: list[ColumnElement[Any]] = [
             func.coalesce(func.sum(column), 0)
             for column in (
                 *(LedgerEntry.prompt_tokens, LedgerEntry.completion_tokens, LedgerEntry.cached_tokens),
