@@ -8,8 +8,9 @@ only.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, Protocol
 
 import torch
 
@@ -18,11 +19,26 @@ from qwen3vl.checkpoints.tensors import Shape
 _GATE_UP, _DOWN = ".mlp.experts.gate_up_proj", ".mlp.experts.down_proj"
 
 
+class Destination(Protocol):
+    """What values are copied into: a tensor, or something that behaves like one and keeps them in another form."""
+
+    @property
+    def shape(self) -> Sequence[int]: ...
+
+    def dim(self) -> int: ...
+
+    def __getitem__(self, index: int, /) -> Destination: ...
+
+    def narrow(self, dim: int, start: int, length: int, /) -> Destination: ...
+
+    def copy_(self, values: torch.Tensor, /) -> Any: ...
+
+
 @dataclass(frozen=True, eq=False)
 class Slot:
     """Where the values of one stored tensor go."""
 
-    destination: torch.Tensor
+    destination: Destination
     swapped: bool = False  # the stored tensor has the last two dimensions the other way round
 
     @property
@@ -44,7 +60,7 @@ class Slot:
         Slot(self.destination[expert], self.swapped).fill(values)
 
 
-def slots(destinations: Mapping[str, torch.Tensor], stored: Mapping[str, Shape]) -> dict[str, Slot]:
+def slots(destinations: Mapping[str, Destination], stored: Mapping[str, Shape]) -> dict[str, Slot]:
     """For each tensor that the checkpoint must store, by its stored name, where it goes.
 
     `destinations` are by released name and of released shape; `stored` are the shapes that the checkpoint has, which
@@ -60,14 +76,13 @@ def slots(destinations: Mapping[str, torch.Tensor], stored: Mapping[str, Shape])
     return found
 
 
-def _expert_slots(
-    prefix: str, gate_up: torch.Tensor, down: torch.Tensor, stored: Mapping[str, Shape]
-) -> dict[str, Slot]:
+def _expert_slots(prefix: str, gate_up: Destination, down: Destination, stored: Mapping[str, Shape]) -> dict[str, Slot]:
     width = down.shape[1]
     if prefix + _GATE_UP not in stored and prefix + _DOWN not in stored and _has_single_experts(prefix, stored):
         singles: dict[str, Slot] = {}
         for expert in range(gate_up.shape[0]):
-            parts = {"gate": gate_up[expert, :, :width], "up": gate_up[expert, :, width:], "down": down[expert]}
+            both = gate_up[expert]
+            parts = {"gate": both.narrow(1, 0, width), "up": both.narrow(1, width, width), "down": down[expert]}
             for part, destination in parts.items():
                 singles[f"{prefix}.mlp.experts.{expert}.{part}_proj.weight"] = Slot(destination, swapped=True)
         return singles
