@@ -9,7 +9,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 ARGS ?=
-DEBIAN := chromium fonts-dejavu-core fonts-liberation fonts-open-sans fonts-roboto-unhinted fonts-cantarell fonts-inter \
+SOURCES := hatch_build.py $(wildcard src/qwen3vl/kernels/cpu/source/*)
+DEBIAN := g++ chromium fonts-dejavu-core fonts-liberation fonts-open-sans fonts-roboto-unhinted fonts-cantarell fonts-inter \
 	fonts-crosextra-carlito fonts-firacode fonts-noto-cjk fonts-wqy-microhei fonts-lato fonts-crosextra-caladea fonts-hack \
 	fonts-wqy-zenhei
 
@@ -20,7 +21,7 @@ serve: $(VENV)/run.stamp
 
 # Two files of tests at a time, each on one core: small networks gain nothing from a second thread. pytest comes last, so
 # that its summary is the last line.
-test: $(VENV)/dev.stamp $(VENV)/debian.stamp lint
+test: $(VENV)/dev.stamp lint
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
 
 lint: $(VENV)/dev.stamp
@@ -43,15 +44,15 @@ $(VENV)/torch.stamp: constraints.txt
 	$(PIP) install "$$(grep '^torch==' constraints.txt)"
 	@touch $@
 
-$(VENV)/run.stamp: $(VENV)/torch.stamp pyproject.toml
+$(VENV)/run.stamp: $(VENV)/torch.stamp pyproject.toml $(SOURCES)
 	$(PIP) install -c constraints.txt -e .
 	@touch $@
 
-$(VENV)/dev.stamp: $(VENV)/torch.stamp pyproject.toml
+$(VENV)/dev.stamp: $(VENV)/torch.stamp $(VENV)/debian.stamp pyproject.toml $(SOURCES)
 	$(PIP) install -c constraints.txt -e '.[dev]'
 	@touch $@ $(VENV)/run.stamp
 
-# The browser of the web page's tests, and the fonts of the drawn samples.
+# The compiler of the CPU's kernels, the browser of the web page's tests, and the fonts of the drawn samples.
 $(VENV)/debian.stamp: $(VENV)/torch.stamp
 	@dpkg -s $(DEBIAN) >/dev/null 2>&1 || { \
 		sudo=$$(test "$$(id -u)" = 0 || echo sudo); \

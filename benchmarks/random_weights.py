@@ -25,8 +25,9 @@ from random_checkpoint import released, write_side_files, write_weights
 
 from qwen3vl import Engine
 from qwen3vl.checkpoints.config import ModelConfig
-from qwen3vl.engine.build import assemble_engine, resolve_device, resolve_dtype
-from qwen3vl.engine.memory import GIB, plan_memory
+from qwen3vl.engine.build import EngineConfig, build_parts, resolve_device
+from qwen3vl.engine.formats import Formats
+from qwen3vl.engine.memory import GIB
 from qwen3vl.engine.options import GenerationOptions
 from qwen3vl.engine.outputs import Delta
 from qwen3vl.model.network import Qwen3VL
@@ -53,42 +54,28 @@ def random_engine(name: str, arguments: Arguments) -> Engine:
     """An engine of the catalogue's shape whose weights never left the device."""
     model = released(name)
     device = resolve_device(arguments.device)
-    dtype = resolve_dtype(arguments.dtype, model.config, device)
-    network = Qwen3VL.empty(model.config, device, dtype)
+    with tempfile.TemporaryDirectory() as folder:
+        write_side_files(model, Path(folder))
+        builder = PromptBuilder.from_folder(Path(folder), model.config)
+    parts = build_parts(
+        builder,
+        model.generation,
+        _randomise,
+        device=device,
+        formats=Formats.resolve(model.config, device, dtype=arguments.dtype, quantization=None, kv_cache="auto"),
+        memory=None,
+        max_context=MAX_CONTEXT,
+        config=EngineConfig(step_tokens=STEP_TOKENS, max_running=max(arguments.batch)),
+    )
+    return Engine(parts, name)
+
+
+def _randomise(network: Qwen3VL) -> None:
     for key, parameter in network.named_parameters():
         if "norm" in key or key.endswith("bias"):
             parameter.data.fill_(0.0 if key.endswith("bias") else 1.0)
         else:
             parameter.data.normal_(0.0, 0.02)
-    with tempfile.TemporaryDirectory() as folder:
-        write_side_files(model, Path(folder))
-        builder = PromptBuilder.from_folder(Path(folder), model.config)
-    plan = plan_memory(
-        model.config,
-        device=device,
-        dtype=dtype,
-        memory=None,
-        weight_bytes=0,  # they are there already, and no longer free
-        feature_bytes=GIB // 4,
-        step_tokens=STEP_TOKENS,
-        max_running=max(arguments.batch),
-        max_patches=4096,
-        block_size=16,
-        num_blocks=None,
-        max_context=MAX_CONTEXT,
-    )
-    parts = assemble_engine(
-        network,
-        builder,
-        model.generation,
-        plan,
-        block_size=16,
-        step_tokens=STEP_TOKENS,
-        max_running=max(arguments.batch),
-        max_context=MAX_CONTEXT,
-        max_pixels=2**20,
-    )
-    return Engine(parts, name)
 
 
 def load_engine(name: str, arguments: Arguments, folder: Path) -> Engine:

@@ -46,7 +46,12 @@ class ModelSettings(_Section):
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
         "auto", description="of the weights: auto, float32, bfloat16 or float16"
     )
-    quantization: str = Field("none", description="none, or a format that the engine knows")
+    quantization: Literal["none", "int8", "int4"] = Field(
+        "none", description="of the decoder's weights while they are loaded: none, int8 or int4 (for a CPU)"
+    )
+    kv_cache: Literal["auto", "float32", "bfloat16", "float16", "int8"] = Field(
+        "auto", description="of keys and values: auto, float32, bfloat16, float16 or int8"
+    )
     memory: ByteSize | None = Field(None, gt=0, description="the most to take, such as 12GiB; without: as fits")
     max_context: int | None = Field(None, ge=1, description="tokens of prompt and answer; without: as fits")
     idle_unload: float | None = Field(

@@ -27,6 +27,7 @@ def plan(**changes: Any) -> MemoryPlan:
         "dtype": torch.bfloat16,
         "memory": None,
         "weight_bytes": 4 * GIB,
+        "cache_token_bytes": BLOCK_BYTES // BLOCK,
         "feature_bytes": GIB // 4,
         "step_tokens": 512,
         "max_running": 64,

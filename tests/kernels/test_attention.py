@@ -7,25 +7,29 @@ import torch
 
 from qwen3vl.kernels.attention import (
     AttentionGroup,
+    LayerCache,
+    heads_to_cache,
     paged_attention,
     paged_attention_reference,
     segment_attention,
-    write_kv,
 )
+from qwen3vl.kernels.cpu.library import Level
+from qwen3vl.kernels.norm import Norm
+from tests.support.cpu import LEVELS
 
 BLOCK = 4
 
 
 def make_step(
     lengths: list[tuple[int, int]], heads: int, kv_heads: int, dim: int, generator: torch.Generator
-) -> tuple[AttentionGroup, torch.Tensor, tuple[torch.Tensor, torch.Tensor], list[tuple[torch.Tensor, torch.Tensor]]]:
+) -> tuple[AttentionGroup, torch.Tensor, LayerCache, list[tuple[torch.Tensor, torch.Tensor]]]:
     """A group of sequences with (queries, context) tokens, whose blocks are scattered over the cache in random order.
     What nobody holds is not a number: blocks of no sequence, and the slots behind a sequence's end.
     """
     widths = [-(-context // BLOCK) for _, context in lengths]
     order = torch.randperm(sum(widths) + 3, generator=generator)
     shape = (len(order), BLOCK, kv_heads, dim)
-    cache = (torch.full(shape, torch.nan), torch.full(shape, torch.nan))
+    cache = LayerCache(torch.full(shape, torch.nan), torch.full(shape, torch.nan))
     tables = torch.zeros(len(lengths), max(widths), dtype=torch.long)
     contents, first = [], 0
     for row, ((_, context), width) in enumerate(zip(lengths, widths, strict=True)):
@@ -33,7 +37,7 @@ def make_step(
         first += width
         key, value = (torch.randn(context, kv_heads, dim, generator=generator) for _ in range(2))
         slots = torch.tensor([int(tables[row, i // BLOCK]) * BLOCK + i % BLOCK for i in range(context)])
-        write_kv(key, value, cache, slots)
+        cache.write(key, value, slots)
         contents.append((key, value))
     starts = torch.tensor([0, *(queries for queries, _ in lengths)]).cumsum(0)
     group = AttentionGroup(
@@ -90,7 +94,7 @@ def test_a_neighbour_that_is_not_a_number_stays_alone(attend: str, spoiled: tupl
     group, query, cache, contents = make_step(lengths, 4, 2, 16, generator)
     group.block_tables[1, 1:] = group.block_tables[0, 0]
     for number in spoiled:
-        cache[number][group.block_tables[0]] = torch.nan
+        (cache.keys, cache.values)[number][group.block_tables[0]] = torch.nan
     if attend == "reference":
         out = paged_attention_reference(query, cache, group, 0.25)
     else:
@@ -105,8 +109,8 @@ def test_groups_follow_each_other_in_the_flat_batch() -> None:
     decode, prefill = [(1, 7), (1, 3)], [(4, 9)]
     first, query_a, cache_a, _ = make_step(decode, 4, 2, 16, generator)
     second, query_b, cache_b, _ = make_step(prefill, 4, 2, 16, generator)
-    offset = cache_a[0].shape[0]
-    cache = (torch.cat([cache_a[0], cache_b[0]]), torch.cat([cache_a[1], cache_b[1]]))
+    offset = len(cache_a.keys)
+    cache = LayerCache(torch.cat([cache_a.keys, cache_b.keys]), torch.cat([cache_a.values, cache_b.values]))
     second.block_tables += offset
     second.first_token = first.num_tokens
     out = paged_attention(torch.cat([query_a, query_b]), cache, [first, second], 0.25)
@@ -128,3 +132,60 @@ def test_segments_do_not_see_each_other() -> None:
         first += length
     out = segment_attention(q, k, v, segments, 0.2)
     torch.testing.assert_close(out.double(), torch.cat(expected), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize("stored", [torch.bfloat16, torch.int8], ids=["bf16", "int8"])
+@pytest.mark.parametrize("lengths", [[1], [9, 4, 17], [3000, 1, 700]], ids=["first", "some", "long"])
+@pytest.mark.parametrize(("heads", "kv_heads", "dim"), [(4, 2, 32), (16, 8, 128), (8, 1, 48), (40, 2, 16)])
+def test_compiled_decode_reads_what_was_written(
+    lengths: list[int], heads: int, kv_heads: int, dim: int, stored: torch.dtype, level: Level
+) -> None:
+    """Norm, turn, write and attention in compiled code against the torch path over a cache of the same kind."""
+    generator = torch.Generator().manual_seed(sum(lengths) + dim)
+    widths = [-(-length // BLOCK) for length in lengths]
+    order = torch.randperm(sum(widths) + 2, generator=generator)
+    tables = torch.zeros(len(lengths), max(widths), dtype=torch.long)
+    first = 0
+    for row, width in enumerate(widths):
+        tables[row, :width] = order[first : first + width]
+        first += width
+    slots = torch.cat(
+        [tables[row, torch.arange(n) // BLOCK] * BLOCK + torch.arange(n) % BLOCK for row, n in enumerate(lengths)]
+    )
+    qkv = torch.randn(len(slots), (heads + 2 * kv_heads) * dim, generator=generator)
+    norms = [Norm(torch.rand(dim, generator=generator) + 0.5, 1e-6) for _ in range(2)]
+    angles = torch.rand(len(slots), 1, dim // 2, generator=generator) * 6
+    group = AttentionGroup(
+        0, len(lengths), torch.arange(len(lengths) + 1), torch.tensor(lengths), tables, 1, max(lengths)
+    )
+    last = torch.tensor(lengths).cumsum(0) - 1
+    outs, caches = [], []
+    for chosen in (level, Level.NONE):
+        cache = empty_cache(len(order), kv_heads, dim, stored)
+        queries = heads_to_cache(qkv, *norms, angles.cos(), angles.sin(), cache, slots, level=chosen)
+        outs.append(paged_attention(queries[last], cache, [group], dim**-0.5, level=chosen))
+        caches.append(cache)
+    ours, theirs = (cache.read(tables[-1, : widths[-1]], torch.float32) for cache in caches)
+    for mine, other in zip(ours, theirs, strict=True):  # the last bit of a norm may turn a rounding
+        held = mine.flatten(0, 1)[: lengths[-1]], other.flatten(0, 1)[: lengths[-1]]
+        torch.testing.assert_close(*held, rtol=2**-7, atol=0.02)
+        assert (held[0] - held[1]).norm() < 2e-3 * held[1].norm()
+    assert (outs[0] - outs[1]).norm() < 2e-3 * outs[1].norm()
+
+
+@pytest.mark.parametrize("stored", [torch.bfloat16, torch.int8], ids=["bf16", "int8"])
+def test_small_caches_lose_little(stored: torch.dtype) -> None:
+    generator = torch.Generator().manual_seed(5)
+    key, value = (torch.randn(20, 2, 32, generator=generator) for _ in range(2))
+    cache = empty_cache(5, 2, 32, stored)
+    cache.write(key, value, torch.arange(20))
+    for read, written in zip(cache.read(torch.arange(5), torch.float32), (key, value), strict=True):
+        assert (read.flatten(0, 1) - written).norm() < 0.01 * written.norm()
+
+
+def empty_cache(blocks: int, kv_heads: int, dim: int, stored: torch.dtype) -> LayerCache:
+    shape = (blocks, BLOCK, kv_heads, dim)
+    data = [torch.zeros(shape, dtype=stored) for _ in range(2)]
+    scales = [torch.zeros(shape[:-1]) for _ in range(2)] if stored == torch.int8 else []
+    return LayerCache(*data, *scales)

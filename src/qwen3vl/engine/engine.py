@@ -18,6 +18,7 @@ from types import TracebackType
 from typing import Any
 
 from qwen3vl.checkpoints.generation import GenerationDefaults
+from qwen3vl.checkpoints.tensors import text_parameters, vision_parameters
 from qwen3vl.engine import sequence as sequences
 from qwen3vl.engine.build import EngineConfig, EngineParts, build_engine
 from qwen3vl.engine.grammar import GrammarCompiler
@@ -48,7 +49,9 @@ class EngineInfo:
     max_context: int  # tokens of prompt and answer together
     max_pixels: int  # that a request may ask for, of one picture after resizing
     device: str
-    dtype: str
+    dtype: str  # of hidden states, and of weights that are not packed
+    quantization: str  # "none", "int8" or "int4"
+    kv_cache: str
     parameters: int
     weight_bytes: int
     memory_bytes: int  # weights, cache, picture features and room for activations
@@ -100,7 +103,9 @@ class Engine:
             max_pixels=parts.max_pixels,
             device=str(runner.device),
             dtype=str(runner.dtype).removeprefix("torch."),
-            parameters=sum(parameter.numel() for parameter in runner.model.parameters()),
+            quantization=parts.formats.quantization,
+            kv_cache=str(parts.formats.cache).removeprefix("torch."),
+            parameters=text_parameters(parts.config) + vision_parameters(parts.config),
             weight_bytes=parts.plan.weights,
             memory_bytes=parts.plan.total,
             defaults=parts.defaults,
@@ -114,6 +119,7 @@ class Engine:
         device: str = "auto",
         dtype: str = "auto",
         quantization: str | None = None,
+        kv_cache: str = "auto",
         memory: int | str | None = None,
         max_context: int | None = None,
         config: EngineConfig | None = None,
@@ -122,16 +128,19 @@ class Engine:
         """Loads a checkpoint: a folder, a hub id or a catalogue name.
 
         `device`: "auto", "cpu", "cuda" or "cuda:N". `dtype`: "auto" (the checkpoint's on a GPU, float32 on a CPU),
-        "float32", "bfloat16" or "float16". `memory`: the most that weights, cache and activations may take, in bytes
-        or as "12GiB"; None takes what the device has to spare. `max_context`: tokens of prompt and answer that one
-        request may use. `progress(done, total)` is told about bytes. Raises `CheckpointError`, `DownloadError`,
-        `InsufficientMemoryError` or, for an option that cannot be honoured, `InputError`.
+        "float32", "bfloat16" or "float16". `quantization`: "int8" or "int4" packs the decoder's weights while they are
+        loaded, for a CPU; None or "none" leaves them as they are. `kv_cache`: "auto" (bfloat16 beside packed weights,
+        else `dtype`), a type as for `dtype`, or "int8". `memory`: the most that weights, cache and activations may
+        take, in bytes or as "12GiB"; None takes what the device has to spare. `max_context`: tokens of prompt and
+        answer that one request may use. `progress(done, total)` is told about bytes. Raises `CheckpointError`,
+        `DownloadError`, `InsufficientMemoryError` or, for an option that cannot be honoured, `InputError`.
         """
         parts = build_engine(
             model,
             device=device,
             dtype=dtype,
             quantization=quantization,
+            kv_cache=kv_cache,
             memory=memory,
             max_context=max_context,
             config=config or EngineConfig(),

@@ -64,6 +64,7 @@ def plan_memory(
     dtype: torch.dtype,
     memory: int | None,
     weight_bytes: int,
+    cache_token_bytes: int,
     feature_bytes: int,
     step_tokens: int,
     max_running: int,
@@ -80,7 +81,7 @@ def plan_memory(
     free = available_bytes(device)
     budget = memory if memory is not None else int(free * (0.9 if device.type == "cuda" else 0.5))
     text = config.text
-    block_bytes = block_size * text.num_layers * 2 * text.num_kv_heads * text.head_dim * dtype.itemsize
+    block_bytes = block_size * cache_token_bytes
     activations = _activation_bytes(
         config, device, dtype, step_tokens, max_running, max_patches, max_context or text.max_positions
     )

@@ -12,28 +12,31 @@ import torch
 
 from qwen3vl.engine.features import FeatureCache
 from qwen3vl.engine.scheduler import Chunk
-from qwen3vl.kernels.attention import PADDED_BYTES, AttentionGroup, padded_bytes
-from qwen3vl.model.batch import Batch, LayerCache, VisualInputs
+from qwen3vl.kernels.attention import PADDED_BYTES, AttentionGroup, LayerCache, padded_bytes
+from qwen3vl.model.batch import Batch, VisualInputs
 from qwen3vl.model.network import Qwen3VL
 from qwen3vl.prompt.types import Visual
 
 
 class Runner:
     def __init__(
-        self, model: Qwen3VL, *, num_blocks: int, block_size: int, max_patches: int, features: FeatureCache
+        self,
+        model: Qwen3VL,
+        *,
+        num_blocks: int,
+        block_size: int,
+        cache_dtype: torch.dtype,
+        max_patches: int,
+        features: FeatureCache,
     ) -> None:
         self.model = model
         self.max_patches = max_patches  # in one call of the vision tower, unless one picture alone has more
         self.block_size = block_size
         self.features = features
-        weight = model.decoder.embed_tokens.weight
-        self.device, self.dtype = weight.device, weight.dtype
+        self.device, self.dtype = model.device, model.dtype
         text = model.config.text
         shape = (num_blocks, block_size, text.num_kv_heads, text.head_dim)
-        self.cache: list[LayerCache] = [
-            (_zeros(shape, self.dtype, self.device), _zeros(shape, self.dtype, self.device))
-            for _ in range(text.num_layers)
-        ]
+        self.cache = [_empty_cache(shape, cache_dtype, self.device) for _ in range(text.num_layers)]
 
     def run(self, chunks: list[Chunk]) -> torch.Tensor:
         """Computes the chunks (those of one token first). Returns float32 logits of their `rows`, in order."""
@@ -168,7 +171,7 @@ class Runner:
         """Frees the weights and the cache. The runner is of no use afterwards."""
         self.cache.clear()
         self.features.clear()
-        self.model.to_empty(device="meta")
+        self.model.release()
 
     def encode(self, visuals: list[Visual]) -> dict[bytes, torch.Tensor]:
         """Runs the vision tower. Returns for each key [1 + taps, tokens, hidden]."""
@@ -180,6 +183,13 @@ class Runner:
 
     def _to_device(self, values: list[int] | list[list[int]]) -> torch.Tensor:
         return torch.tensor(values, dtype=torch.long).to(self.device, non_blocking=True)
+
+
+def _empty_cache(shape: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> LayerCache:
+    keys, values = (_zeros(shape, dtype, device) for _ in range(2))
+    if dtype != torch.int8:
+        return LayerCache(keys, values)
+    return LayerCache(keys, values, *(_zeros(shape[:-1], torch.float32, device) for _ in range(2)))
 
 
 def _zeros(shape: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> torch.Tensor:

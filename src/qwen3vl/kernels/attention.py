@@ -14,7 +14,49 @@ from functools import cached_property
 import torch
 import torch.nn.functional as F
 
+from qwen3vl.kernels.cpu import library as cpu
+from qwen3vl.kernels.norm import Norm
+from qwen3vl.kernels.rotary import apply_rotary
+
+_LARGEST_HEAD = 512  # of the compiled kernels
 PADDED_BYTES = 2**28  # that the padded form of one group may take, unless one sequence alone takes more
+
+
+@dataclass
+class LayerCache:
+    """Keys and values of one layer, each [blocks, block_size, kv_heads, d]: of a floating type, or bytes with a scale
+    for each token and head, [blocks, block_size, kv_heads] float32.
+    """
+
+    keys: torch.Tensor
+    values: torch.Tensor
+    key_scales: torch.Tensor | None = None
+    value_scales: torch.Tensor | None = None
+
+    @property
+    def block_size(self) -> int:
+        return self.keys.shape[1]
+
+    def read(self, blocks: torch.Tensor, dtype: torch.dtype) -> tuple[torch.Tensor, torch.Tensor]:
+        """Keys and values of blocks, [blocks, block_size, kv_heads, d], as numbers of a floating type."""
+        pairs = ((self.keys, self.key_scales), (self.values, self.value_scales))
+        keys, values = (
+            stored[blocks].to(dtype)
+            if scales is None
+            else (stored[blocks].float() * scales[blocks][..., None]).to(dtype)
+            for stored, scales in pairs
+        )
+        return keys, values
+
+    def write(self, key: torch.Tensor, value: torch.Tensor, slots: torch.Tensor) -> None:
+        """Stores each token's key and value, [tokens, kv_heads, d], at its slot (block * block_size + offset)."""
+        pairs = ((key, self.keys, self.key_scales), (value, self.values, self.value_scales))
+        for new, stored, scales in pairs:
+            if scales is not None:
+                largest = new.abs().amax(-1, keepdim=True).float()
+                scales.view(-1, scales.shape[-1]).index_copy_(0, slots, (largest / 127)[..., 0])
+                new = (new.float() * (127 / largest.clamp(min=torch.finfo(torch.float32).tiny))).round()
+            stored.view(-1, *stored.shape[2:]).index_copy_(0, slots, new.to(stored.dtype))
 
 
 @dataclass
@@ -90,65 +132,143 @@ def padded_bytes(sequences: int, queries: int, context: int, kv_heads: int, head
     return sequences * context * itemsize * (4 * kv_heads * head_dim + 2 * queries)
 
 
-def write_kv(
-    key: torch.Tensor, value: torch.Tensor, cache: tuple[torch.Tensor, torch.Tensor], slots: torch.Tensor
-) -> None:
-    """Stores each token's key and value, [tokens, kv_heads, d], at its slot (block * block_size + offset)."""
-    for new, stored in zip((key, value), cache, strict=True):
-        stored.view(-1, *stored.shape[2:]).index_copy_(0, slots, new.to(stored.dtype))
+def heads_to_cache(
+    qkv: torch.Tensor,
+    query_norm: Norm,
+    key_norm: Norm,
+    cos: torch.Tensor,
+    sin: torch.Tensor,
+    cache: LayerCache,
+    slots: torch.Tensor,
+    *,
+    level: cpu.Level | None = None,
+) -> torch.Tensor:
+    """Norm and rotary turn of the heads of queries and keys; keys and values go to their slots of the cache.
+
+    qkv: [tokens, (heads + 2 kv_heads) * d]; cos, sin: [tokens, 1, d / 2] float32. Returns the queries, [tokens,
+    heads, d]. `level`: the CPU's instruction set, for tests; None takes the best.
+    """
+    kv_heads, size = cache.keys.shape[2:]
+    heads = qkv.shape[1] // size - 2 * kv_heads
+    if not _compiled(qkv, cache, level):
+        q, k, v = torch.split(qkv.view(len(qkv), -1, size), [heads, kv_heads, kv_heads], dim=1)
+        cache.write(apply_rotary(key_norm(k), cos, sin), v, slots)
+        return apply_rotary(query_norm(q), cos, sin)
+    queries = qkv.new_empty(len(qkv), heads, size)
+    assert query_norm.eps == key_norm.eps
+    call = cpu.HeadsToCache(
+        cpu.address(qkv),
+        len(qkv),
+        heads,
+        cpu.address(query_norm.weight),
+        cpu.address(key_norm.weight),
+        query_norm.eps,
+        cpu.address(cos),
+        cpu.address(sin),
+        cpu.address(slots, torch.int64),
+        cpu.address(queries),
+    )
+    cpu.call("heads_to_cache", _cache(cache), call, level=level)
+    return queries
 
 
 def paged_attention(
     query: torch.Tensor,
-    cache: tuple[torch.Tensor, torch.Tensor],
+    cache: LayerCache,
     groups: list[AttentionGroup],
     scale: float,
+    *,
+    level: cpu.Level | None = None,
 ) -> torch.Tensor:
     """Causal attention of each token over its own sequence's cache, the step's own keys included.
 
-    query: [tokens, heads, d]; cache: two of [blocks, block_size, kv_heads, d]; heads is a multiple of kv_heads.
-    Returns [tokens, heads, d].
+    query: [tokens, heads, d]; heads is a multiple of kv_heads. Returns [tokens, heads, d]. `level`: the CPU's
+    instruction set, for tests; None takes the best.
     """
     attend = _attend_cpu if query.device.type == "cpu" else paged_attention_reference
-    parts = [attend(query[group.tokens], cache, group, scale) for group in groups]
+    parts = [
+        _attend_compiled(query[group.tokens], cache, group, scale, level)
+        if group.max_queries == 1 and _compiled(query, cache, level)
+        else attend(query[group.tokens], cache, group, scale)
+        for group in groups
+    ]
     return parts[0] if len(parts) == 1 else torch.cat(parts)
 
 
 def paged_attention_reference(
-    query: torch.Tensor, cache: tuple[torch.Tensor, torch.Tensor], group: AttentionGroup, scale: float
+    query: torch.Tensor, cache: LayerCache, group: AttentionGroup, scale: float
 ) -> torch.Tensor:
     """The whole group as one padded batch: no loop and no read-back, at the price of copying the context's blocks."""
     padded = group.padded
     # Zeros behind a sequence's end: a masked key has no weight, but what is not a number, times nothing, still is not.
     key, value = (
-        stored[group.block_tables].flatten(1, 2)[:, : group.max_context].where(padded.held, 0).transpose(1, 2)
-        for stored in cache
+        stored.flatten(1, 2)[:, : group.max_context].where(padded.held, 0).transpose(1, 2)
+        for stored in cache.read(group.block_tables, query.dtype)
     )  # [S, kv_heads, K, d]
     out = _attend(query[padded.rows].transpose(1, 2), key, value, padded.mask, scale)
     return out.transpose(1, 2)[padded.token_sequence, padded.token_offset]
 
 
-def _attend_cpu(
-    query: torch.Tensor, cache: tuple[torch.Tensor, torch.Tensor], group: AttentionGroup, scale: float
-) -> torch.Tensor:
+def _attend_cpu(query: torch.Tensor, cache: LayerCache, group: AttentionGroup, scale: float) -> torch.Tensor:
     """One sequence at a time: nothing is padded, which on a CPU is worth more than a single large call."""
     out = torch.empty_like(query)
-    block_size = cache[0].shape[1]
     for span in group.per_sequence:
-        blocks = span.block_table[: -(-span.context // block_size)]
+        blocks = span.block_table[: -(-span.context // cache.block_size)]
         key, value = (
-            stored.index_select(0, blocks).flatten(0, 1)[: span.context].transpose(0, 1)[None] for stored in cache
+            stored.flatten(0, 1)[: span.context].transpose(0, 1)[None] for stored in cache.read(blocks, query.dtype)
         )
         q = query[span.first : span.last].transpose(0, 1)[None]
         out[span.first : span.last] = _attend(q, key, value, span.mask, scale)[0].transpose(0, 1)
     return out
 
 
+def _compiled(x: torch.Tensor, cache: LayerCache, level: cpu.Level | None) -> bool:
+    """Whether the compiled kernels take this: float32 on a CPU that they know, over a smaller cache."""
+    return (
+        x.device.type == "cpu"
+        and x.dtype == torch.float32
+        and cache.keys.dtype in (torch.bfloat16, torch.int8)
+        and cache.keys.shape[-1] % 16 == 0
+        and cache.keys.shape[-1] <= _LARGEST_HEAD
+        and cpu.compiled(level)
+    )
+
+
+def _attend_compiled(
+    query: torch.Tensor, cache: LayerCache, group: AttentionGroup, scale: float, level: cpu.Level | None
+) -> torch.Tensor:
+    """One query a sequence; keys and values are read where they lie."""
+    out = torch.empty_like(query)
+    tables = group.block_tables
+    call = cpu.Attention(
+        cpu.address(query),
+        len(query),
+        query.shape[1],
+        cpu.address(tables, torch.int64),
+        tables.shape[1],
+        scale,
+        cpu.address(group.context_lengths, torch.int64),
+        cpu.address(out),
+    )
+    cpu.call("attention", _cache(cache), call, level=level)
+    return out
+
+
+def _cache(cache: LayerCache) -> cpu.Cache:
+    dtype = cache.keys.dtype
+    return cpu.Cache(
+        cpu.address(cache.keys, dtype),
+        cpu.address(cache.values, dtype),
+        cpu.address(cache.key_scales),
+        cpu.address(cache.value_scales),
+        *cache.keys.shape[1:],
+    )
+
+
 def _attend(
     query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, mask: torch.Tensor | None, scale: float
 ) -> torch.Tensor:
     """query: [S, heads, Q, d]; key, value: [S, kv_heads, K, d]; mask: broadcastable to [S, 1, Q, K]."""
-    key, value = key.to(query.dtype), value.to(query.dtype)
     if query.shape[2] > 1:
         return F.scaled_dot_product_attention(query, key, value, attn_mask=mask, scale=scale, enable_gqa=True)
     # With one query a sequence, the heads that share a key head become its queries: no key is read twice.

@@ -10,6 +10,10 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 
+from qwen3vl.kernels.cpu import library as cpu
+from qwen3vl.kernels.linear import Weight, packed_linear_reference
+from qwen3vl.kernels.packed import PackedMatrix
+
 
 def route(router_logits: torch.Tensor, active: torch.Tensor, top_k: int) -> tuple[torch.Tensor, torch.Tensor]:
     """Chooses each token's experts: softmax over all experts in float32, the `active` largest, renormalised to sum to
@@ -39,15 +43,67 @@ def experts_reference(
 
 
 def grouped_experts(
-    x: torch.Tensor, gate_up: torch.Tensor, down: torch.Tensor, weights: torch.Tensor, indices: torch.Tensor
+    x: torch.Tensor,
+    gate_up: Weight,
+    down: Weight,
+    weights: torch.Tensor,
+    indices: torch.Tensor,
+    *,
+    residual: torch.Tensor | None = None,
+    level: cpu.Level | None = None,
 ) -> torch.Tensor:
-    """The weighted sum of each token's experts.
+    """The weighted sum of each token's experts, and the residual.
 
-    x: [tokens, hidden]; gate_up: [experts, 2 * inner, hidden], gate first; down: [experts, hidden, inner]; weights,
-    indices: [tokens, k] from `route`. Returns [tokens, hidden].
+    x, residual: [tokens, hidden]; gate_up: [experts, 2 * inner, hidden], gate first; down: [experts, hidden, inner];
+    weights, indices: [tokens, k] from `route`. Returns [tokens, hidden]. `level`: the CPU's instruction set, for tests.
     """
-    run = _experts_cpu if x.device.type == "cpu" else _experts_grouped_mm
-    return run(x, gate_up, down, weights, indices)
+    if isinstance(gate_up, PackedMatrix):
+        assert isinstance(down, PackedMatrix)
+        if cpu.compiled(level):
+            return _experts_compiled(x, gate_up, down, weights, indices, residual, level)
+        y = packed_experts_reference(x, gate_up, down, weights, indices)
+    else:
+        assert isinstance(down, torch.Tensor)
+        run = _experts_cpu if x.device.type == "cpu" else _experts_grouped_mm
+        y = run(x, gate_up, down, weights, indices)
+    return y if residual is None else y + residual
+
+
+def packed_experts_reference(
+    x: torch.Tensor, gate_up: PackedMatrix, down: PackedMatrix, weights: torch.Tensor, indices: torch.Tensor
+) -> torch.Tensor:
+    """What the compiled kernel computes, in plain torch, expert by expert."""
+    y = torch.zeros_like(x)
+    for expert in range(gate_up.shape[0]):
+        rows, places = (indices == expert).nonzero(as_tuple=True)
+        if len(rows):
+            hidden = packed_linear_reference(x[rows], gate_up.flat(expert), swiglu=True)
+            out = packed_linear_reference(hidden, down.flat(expert))
+            y.index_add_(0, rows, out * weights[rows, places, None])
+    return y
+
+
+def _experts_compiled(
+    x: torch.Tensor,
+    gate_up: PackedMatrix,
+    down: PackedMatrix,
+    weights: torch.Tensor,
+    indices: torch.Tensor,
+    residual: torch.Tensor | None,
+    level: cpu.Level | None,
+) -> torch.Tensor:
+    y = torch.empty_like(x)
+    call = cpu.Experts(
+        cpu.address(x),
+        *indices.shape,
+        gate_up.shape[0],
+        cpu.address(weights),
+        cpu.address(indices, torch.int64),
+        cpu.address(residual),
+        cpu.address(y),
+    )
+    cpu.call("experts", gate_up.for_kernels(), down.for_kernels(), call, level=level)
+    return y
 
 
 def _experts_cpu(

@@ -10,8 +10,6 @@ import torch
 
 from qwen3vl.kernels.attention import AttentionGroup
 
-LayerCache = tuple[torch.Tensor, torch.Tensor]  # keys and values, each [blocks, block_size, kv_heads, head_dim]
-
 
 @dataclass
 class VisualInputs:

@@ -5,15 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import nn
 
 from qwen3vl.checkpoints.config import MoeConfig, TextConfig
-from qwen3vl.kernels.attention import AttentionGroup, paged_attention, write_kv
+from qwen3vl.kernels.attention import AttentionGroup, LayerCache, heads_to_cache, paged_attention
 from qwen3vl.kernels.experts import grouped_experts, route
-from qwen3vl.kernels.norm import rms_norm
-from qwen3vl.kernels.rotary import apply_rotary
-from qwen3vl.model.batch import Batch, LayerCache
+from qwen3vl.kernels.linear import Weight
+from qwen3vl.kernels.norm import Norm
+from qwen3vl.kernels.packed import PackedMatrix, Packing
+from qwen3vl.model.batch import Batch
+from qwen3vl.model.linear import Embedding, Projection
 from qwen3vl.model.rotary import MRope
 
 
@@ -34,8 +35,13 @@ class RMSNorm(nn.Module):
         self.weight = nn.Parameter(torch.empty(size))
         self.eps = eps
 
+    @property
+    def norm(self) -> Norm:
+        """For an operation that applies it to its own input."""
+        return Norm(self.weight, self.eps)
+
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return rms_norm(x, self.weight, self.eps)
+        return self.norm(x)
 
 
 class Attention(nn.Module):
@@ -43,31 +49,29 @@ class Attention(nn.Module):
         super().__init__()
         self.num_heads, self.num_kv_heads, self.head_dim = config.num_heads, config.num_kv_heads, config.head_dim
         width = (self.num_heads + 2 * self.num_kv_heads) * self.head_dim
-        self.qkv_proj = nn.Linear(config.hidden_size, width, bias=config.attention_bias)
-        self.o_proj = nn.Linear(self.num_heads * self.head_dim, config.hidden_size, bias=config.attention_bias)
+        self.qkv_proj = Projection(config.hidden_size, width, bias=config.attention_bias)
+        self.o_proj = Projection(self.num_heads * self.head_dim, config.hidden_size, bias=config.attention_bias)
         self.q_norm = RMSNorm(self.head_dim, config.rms_norm_eps)
         self.k_norm = RMSNorm(self.head_dim, config.rms_norm_eps)
 
-    def forward(self, x: torch.Tensor, step: StepContext, cache: LayerCache) -> torch.Tensor:
-        heads = self.qkv_proj(x).view(len(x), -1, self.head_dim)
-        q, k, v = heads.split((self.num_heads, self.num_kv_heads, self.num_kv_heads), dim=1)
-        q = apply_rotary(self.q_norm(q), step.cos, step.sin)
-        k = apply_rotary(self.k_norm(k), step.cos, step.sin)
-        write_kv(k, v, cache, step.slots)
-        out = paged_attention(q, cache, step.groups, self.head_dim**-0.5)
-        projected: torch.Tensor = self.o_proj(out.flatten(1))
+    def forward(self, x: torch.Tensor, norm: Norm, step: StepContext, cache: LayerCache) -> torch.Tensor:
+        """x plus the attention of the normalised x."""
+        qkv = self.qkv_proj(x, norm=norm)
+        queries = heads_to_cache(qkv, self.q_norm.norm, self.k_norm.norm, step.cos, step.sin, cache, step.slots)
+        out = paged_attention(queries, cache, step.groups, self.head_dim**-0.5)
+        projected: torch.Tensor = self.o_proj(out.flatten(1), residual=x)
         return projected
 
 
 class DenseMLP(nn.Module):
     def __init__(self, config: TextConfig) -> None:
         super().__init__()
-        self.gate_up_proj = nn.Linear(config.hidden_size, 2 * config.intermediate_size, bias=False)
-        self.down_proj = nn.Linear(config.intermediate_size, config.hidden_size, bias=False)
+        self.gate_up_proj = Projection(config.hidden_size, 2 * config.intermediate_size, halves=2)
+        self.down_proj = Projection(config.intermediate_size, config.hidden_size)
 
-    def forward(self, x: torch.Tensor, step: StepContext) -> torch.Tensor:
-        gate, up = self.gate_up_proj(x).chunk(2, dim=-1)
-        out: torch.Tensor = self.down_proj(F.silu(gate) * up)
+    def forward(self, x: torch.Tensor, norm: Norm, step: StepContext) -> torch.Tensor:
+        """x plus the feed-forward network of the normalised x."""
+        out: torch.Tensor = self.down_proj(self.gate_up_proj(x, norm=norm, swiglu=True), residual=x)
         return out
 
 
@@ -78,12 +82,23 @@ class SparseMLP(nn.Module):
         super().__init__()
         self.top_k = config.num_experts_per_tok
         self.router = nn.Linear(hidden_size, config.num_experts, bias=False)
+        self.gate_up_proj: Weight
+        self.down_proj: Weight
         self.gate_up_proj = nn.Parameter(torch.empty(config.num_experts, 2 * config.intermediate_size, hidden_size))
         self.down_proj = nn.Parameter(torch.empty(config.num_experts, hidden_size, config.intermediate_size))
 
-    def forward(self, x: torch.Tensor, step: StepContext) -> torch.Tensor:
-        weights, indices = route(self.router(x), step.active_experts, self.top_k)
-        return grouped_experts(x, self.gate_up_proj, self.down_proj, weights, indices)
+    def pack(self, packing: Packing) -> None:
+        """Takes packed experts, yet without values, in the place of the parameters. The router stays as it is."""
+        for name, halves in (("gate_up_proj", 2), ("down_proj", 1)):
+            experts, outputs, inputs = getattr(self, name).shape
+            delattr(self, name)
+            setattr(self, name, PackedMatrix.empty(outputs, inputs, packing, halves=halves, batch=(experts,)))
+
+    def forward(self, x: torch.Tensor, norm: Norm, step: StepContext) -> torch.Tensor:
+        """x plus the experts of the normalised x."""
+        normed = norm(x)
+        weights, indices = route(self.router(normed), step.active_experts, self.top_k)
+        return grouped_experts(normed, self.gate_up_proj, self.down_proj, weights, indices, residual=x)
 
 
 class DecoderLayer(nn.Module):
@@ -96,8 +111,8 @@ class DecoderLayer(nn.Module):
         self.mlp = SparseMLP(config.hidden_size, config.moe) if sparse and config.moe else DenseMLP(config)
 
     def forward(self, x: torch.Tensor, step: StepContext, cache: LayerCache) -> torch.Tensor:
-        x = x + self.attention(self.input_norm(x), step, cache)
-        out: torch.Tensor = x + self.mlp(self.post_attention_norm(x), step)
+        x = self.attention(x, self.input_norm.norm, step, cache)
+        out: torch.Tensor = self.mlp(x, self.post_attention_norm.norm, step)
         return out
 
 
@@ -105,7 +120,7 @@ class Decoder(nn.Module):
     def __init__(self, config: TextConfig) -> None:
         super().__init__()
         self.config = config
-        self.embed_tokens = nn.Embedding(config.vocab_size, config.hidden_size)
+        self.embed_tokens = Embedding(config.vocab_size, config.hidden_size)
         self.layers = nn.ModuleList(DecoderLayer(config, index) for index in range(config.num_layers))
         self.norm = RMSNorm(config.hidden_size, config.rms_norm_eps)
         self.rope: MRope | None = None  # made on first use, when the device is known
@@ -114,7 +129,7 @@ class Decoder(nn.Module):
         """Runs one step. Returns the normalised hidden states of the rows in `batch.logit_rows`, [L, hidden]."""
         if self.rope is None:
             self.rope = MRope(self.config.rope, self.config.head_dim, batch.token_ids.device)
-        x: torch.Tensor = self.embed_tokens(batch.token_ids)
+        x: torch.Tensor = self.embed_tokens(batch.token_ids).to(self.norm.weight.dtype)
         visuals = batch.visuals
         if visuals is not None:
             x = x.index_copy(0, visuals.rows, visuals.embeddings[0].to(x.dtype))

@@ -3,15 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import nn
 
 from qwen3vl.checkpoints.config import ModelConfig
-from qwen3vl.model.batch import Batch, LayerCache
+from qwen3vl.checkpoints.layouts import Destination
+from qwen3vl.kernels.attention import LayerCache
+from qwen3vl.kernels.linear import Weight, linear
+from qwen3vl.kernels.packed import PackedMatrix, PackedRows, Packing
+from qwen3vl.model.batch import Batch
 from qwen3vl.model.decoder import Attention, Decoder, DenseMLP, SparseMLP
+from qwen3vl.model.linear import Projection
 from qwen3vl.model.vision import PatchMerger, VisionTower
+
+
+@dataclass(frozen=True)
+class Packings:
+    """How a quantised decoder stores its matrices. The output head decides between words that are close: it may keep
+    more bits than the layers.
+    """
+
+    layers: Packing
+    head: Packing
 
 
 class Qwen3VL(nn.Module):
@@ -22,35 +37,69 @@ class Qwen3VL(nn.Module):
         self.config = config
         self.visual = VisionTower(config.vision)
         self.decoder = Decoder(config.text)
-        head = (
-            None
-            if config.tie_word_embeddings
-            else nn.Linear(config.text.hidden_size, config.text.vocab_size, bias=False)
-        )
-        self.lm_head = head
+        text = config.text
+        self.lm_head = None if config.tie_word_embeddings else Projection(text.hidden_size, text.vocab_size)
 
     @classmethod
-    def empty(cls, config: ModelConfig, device: torch.device, dtype: torch.dtype) -> Qwen3VL:
+    def empty(
+        cls,
+        config: ModelConfig,
+        device: torch.device,
+        dtype: torch.dtype,
+        packings: Packings | None = None,
+    ) -> Qwen3VL:
         """The network with storage but no values, ready for the loader: nothing is initialised only to be
-        overwritten.
+        overwritten. With `packings` the decoder's matrices are packed; norms and routers have `dtype`, the vision tower
+        bfloat16.
         """
         with torch.device("meta"):
             model = cls(config)
-        return model.to(dtype).to_empty(device=device).requires_grad_(False).eval()
+        model.to(dtype)
+        if packings is not None:
+            model._pack(packings)
+            model.visual.to(torch.bfloat16)
+        return model.to_empty(device=device).requires_grad_(False).eval()
+
+    def _pack(self, packings: Packings) -> None:
+        for module in self.decoder.modules():
+            if isinstance(module, Projection | SparseMLP):
+                module.pack(packings.layers)
+        if self.lm_head is None:
+            self.decoder.embed_tokens.pack(packings.head)
+        else:
+            self.lm_head.pack(packings.head)
+            self.decoder.embed_tokens.to(torch.bfloat16)
+
+    def release(self) -> None:
+        """Gives all weights back. The network is of no use afterwards."""
+        for module in self.modules():
+            for name, value in vars(module).copy().items():
+                if isinstance(value, PackedMatrix):
+                    delattr(module, name)
+        self.to_empty(device="meta")
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of the decoder's hidden states."""
+        return self.decoder.norm.weight.dtype
+
+    @property
+    def device(self) -> torch.device:
+        return self.decoder.norm.weight.device
 
     def forward(self, batch: Batch, cache: list[LayerCache]) -> torch.Tensor:
         """One step. Returns float32 logits of the rows in `batch.logit_rows`, [L, vocabulary]."""
         weight = self.decoder.embed_tokens.weight if self.lm_head is None else self.lm_head.weight
-        return F.linear(self.decoder(batch, cache), weight).float()
+        return linear(self.decoder(batch, cache), weight).float()
 
-    def destinations(self) -> dict[str, torch.Tensor]:
-        """For each tensor name of a released checkpoint the view of a parameter that it fills, in the released
+    def destinations(self) -> dict[str, Destination]:
+        """For each tensor name of a released checkpoint the part of a parameter that it fills, in the released
         shape.
         """
-        named = dict(self._vision_destinations())
+        named: dict[str, Destination] = dict(self._vision_destinations())
         named.update(self._decoder_destinations())
         if self.lm_head is not None:
-            named["lm_head.weight"] = self.lm_head.weight.data
+            named["lm_head.weight"] = _rows(self.lm_head.weight)
         return named
 
     def _vision_destinations(self) -> Iterator[tuple[str, torch.Tensor]]:
@@ -74,9 +123,9 @@ class Qwen3VL(nn.Module):
             assert isinstance(merger, PatchMerger)
             yield from _merger(merger, f"model.visual.deepstack_merger_list.{index}")
 
-    def _decoder_destinations(self) -> Iterator[tuple[str, torch.Tensor]]:
+    def _decoder_destinations(self) -> Iterator[tuple[str, Destination]]:
         prefix = "model.language_model."
-        yield prefix + "embed_tokens.weight", self.decoder.embed_tokens.weight.data
+        yield prefix + "embed_tokens.weight", _rows(self.decoder.embed_tokens.weight)
         yield prefix + "norm.weight", self.decoder.norm.weight.data
         for index, layer in enumerate(self.decoder.layers):
             name = f"{prefix}layers.{index}."
@@ -114,26 +163,46 @@ def _merger(merger: PatchMerger, name: str) -> Iterator[tuple[str, torch.Tensor]
     yield from _parameters(merger.fc2, f"{name}.linear_fc2")
 
 
-def _attention(attention: Attention, name: str) -> Iterator[tuple[str, torch.Tensor]]:
-    """Query, key and value projections lie one after the other in one matrix."""
+def _rows(weight: Weight, first: int = 0, count: int | None = None) -> Destination:
+    """Some outputs of a matrix; all without `count`."""
+    if isinstance(weight, PackedMatrix):
+        return PackedRows(weight, first, weight.rows - first if count is None else count)
+    return weight.data[first:] if count is None else weight.data[first : first + count]
+
+
+def _projection(projection: Projection, names: list[str], sizes: list[int]) -> Iterator[tuple[str, Destination]]:
+    """Matrices that lie one after the other in a projection, with their biases."""
+    first = 0
+    for name, size in zip(names, sizes, strict=True):
+        yield f"{name}.weight", _rows(projection.weight, first, size)
+        if projection.bias is not None:
+            yield f"{name}.bias", projection.bias.data[first : first + size]
+        first += size
+
+
+def _attention(attention: Attention, name: str) -> Iterator[tuple[str, Destination]]:
     sizes = [heads * attention.head_dim for heads in (attention.num_heads, *[attention.num_kv_heads] * 2)]
-    for suffix, parameter in attention.qkv_proj.named_parameters():
-        for part, view in zip("qkv", torch.split(parameter.data, sizes), strict=True):
-            yield f"{name}{part}_proj.{suffix}", view
-    yield from _parameters(attention.o_proj, name + "o_proj")
+    yield from _projection(attention.qkv_proj, [f"{name}{part}_proj" for part in "qkv"], sizes)
+    yield from _projection(attention.o_proj, [name + "o_proj"], [attention.o_proj.outputs])
     yield from _parameters(attention.q_norm, name + "q_norm")
     yield from _parameters(attention.k_norm, name + "k_norm")
 
 
-def _dense_mlp(mlp: nn.Module, name: str) -> Iterator[tuple[str, torch.Tensor]]:
+def _dense_mlp(mlp: nn.Module, name: str) -> Iterator[tuple[str, Destination]]:
     assert isinstance(mlp, DenseMLP)
-    for part, view in zip(("gate", "up"), mlp.gate_up_proj.weight.data.chunk(2), strict=True):
-        yield f"{name}mlp.{part}_proj.weight", view
-    yield f"{name}mlp.down_proj.weight", mlp.down_proj.weight.data
+    names = [f"{name}mlp.{part}_proj" for part in ("gate", "up")]
+    yield from _projection(mlp.gate_up_proj, names, [mlp.gate_up_proj.outputs // 2] * 2)
+    yield from _projection(mlp.down_proj, [f"{name}mlp.down_proj"], [mlp.down_proj.outputs])
 
 
-def _sparse_mlp(mlp: SparseMLP, name: str) -> Iterator[tuple[str, torch.Tensor]]:
+def _sparse_mlp(mlp: SparseMLP, name: str) -> Iterator[tuple[str, Destination]]:
     """The release stores experts as [experts, in, out]; here a row is one output, as the products read it."""
     yield f"{name}mlp.gate.weight", mlp.router.weight.data
-    yield f"{name}mlp.experts.gate_up_proj", mlp.gate_up_proj.data.transpose(1, 2)
-    yield f"{name}mlp.experts.down_proj", mlp.down_proj.data.transpose(1, 2)
+    for part in ("gate_up_proj", "down_proj"):
+        weight: Weight = getattr(mlp, part)
+        swapped = (
+            PackedRows(weight, 0, weight.rows, swapped=True)
+            if isinstance(weight, PackedMatrix)
+            else weight.data.transpose(1, 2)
+        )
+        yield f"{name}mlp.experts.{part}", swapped

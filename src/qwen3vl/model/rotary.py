@@ -23,7 +23,7 @@ class MRope:
 
     def __call__(self, position_ids: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """position_ids: [3, tokens]. Returns cos and sin, [tokens, 1, head_dim / 2] float32."""
-        angles = position_ids[self.axis].T.float() * self.inverse_frequencies
+        angles = position_ids[self.axis].T.contiguous().float() * self.inverse_frequencies
         return (angles.cos() * self.scale)[:, None], (angles.sin() * self.scale)[:, None]
 
 

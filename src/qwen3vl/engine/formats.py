@@ -1,0 +1,102 @@
+"""In which form numbers are kept: of the hidden states and plain weights, of packed weights, of the cache."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import prod
+
+import torch
+
+from qwen3vl.checkpoints.config import ModelConfig
+from qwen3vl.checkpoints.tensors import HEAD, TEXT, VISION, released_shapes
+from qwen3vl.errors import InputError
+from qwen3vl.kernels.cpu.library import compiled
+from qwen3vl.kernels.packed import Packing
+from qwen3vl.model.network import Packings
+
+EMBEDDINGS = f"{TEXT}embed_tokens.weight"
+_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+_CACHES = {**_DTYPES, "int8": torch.int8}
+# Four bits for the output head would cost more than they save: it is one matrix of many, and ties are decided there.
+QUANTIZATIONS: Mapping[str, Packings] = {
+    "int8": Packings(layers=Packing(8, 128), head=Packing(8, 128)),
+    "int4": Packings(layers=Packing(4, 64), head=Packing(8, 128)),
+}
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Formats:
+    """`cache` int8 means bytes with a float32 scale for each token and head."""
+
+    dtype: torch.dtype
+    quantization: str  # "none" or a name of `QUANTIZATIONS`
+    cache: torch.dtype
+
+    @property
+    def packings(self) -> Packings | None:
+        return QUANTIZATIONS.get(self.quantization)
+
+    @classmethod
+    def resolve(
+        cls, config: ModelConfig, device: torch.device, *, dtype: str, quantization: str | None, kv_cache: str
+    ) -> Formats:
+        """Raises `InputError` for a name that is not known and for a combination that is not to be had."""
+        quantization = quantization or "none"
+        if quantization not in ("none", *QUANTIZATIONS):
+            known = ", ".join(map(repr, ("none", *QUANTIZATIONS)))
+            raise InputError(f"quantization must be one of {known}, got {quantization!r}")
+        packed = quantization != "none"
+        if packed and device.type != "cpu":
+            raise InputError(f"quantization {quantization!r} is for a CPU, not for {device}; leave it out there")
+        if packed and dtype not in ("auto", "float32"):
+            raise InputError(
+                f"with quantization {quantization!r} hidden states are float32: dtype must be 'auto' or 'float32', "
+                f"got {dtype!r}"
+            )
+        if packed and not compiled(None):
+            _log.warning(
+                "the CPU's kernels are not there (the package was installed without a C++ compiler, or this processor "
+                "lacks AVX2): quantised weights are unpacked at every step, which is slow"
+            )
+        resolved = torch.float32 if packed else _dtype(dtype, config, device)
+        if kv_cache not in ("auto", *_CACHES):
+            raise InputError(f"kv_cache must be 'auto', {', '.join(map(repr, _CACHES))}, got {kv_cache!r}")
+        small = torch.bfloat16 if packed else resolved
+        return cls(resolved, quantization, small if kv_cache == "auto" else _CACHES[kv_cache])
+
+    def weight_bytes(self, config: ModelConfig) -> int:
+        """Of all tensors that a checkpoint of this config has, as they are kept."""
+        return sum(
+            self._bytes(name, shape, config.tie_word_embeddings) for name, shape in released_shapes(config).items()
+        )
+
+    def _bytes(self, name: str, shape: tuple[int, ...], tied: bool) -> int:
+        if self.packings is None:
+            return prod(shape) * self.dtype.itemsize
+        if name.startswith(VISION) or (name == EMBEDDINGS and not tied):
+            return prod(shape) * torch.bfloat16.itemsize
+        if name in (EMBEDDINGS, HEAD):
+            return self.packings.head.bytes(*shape)
+        if ".mlp.experts." in name:  # stored with the input dimension first
+            return shape[0] * self.packings.layers.bytes(shape[2], shape[1])
+        packed = len(shape) == 2 and not name.endswith("mlp.gate.weight")
+        return self.packings.layers.bytes(*shape) if packed else prod(shape) * self.dtype.itemsize
+
+    def cache_token_bytes(self, config: ModelConfig) -> int:
+        """Of one token's keys and values in all layers."""
+        text = config.text
+        head = text.head_dim * self.cache.itemsize + (torch.float32.itemsize if self.cache == torch.int8 else 0)
+        return text.num_layers * 2 * text.num_kv_heads * head
+
+
+def _dtype(name: str, config: ModelConfig, device: torch.device) -> torch.dtype:
+    """ "auto" is the checkpoint's own type on a GPU and float32 on a CPU."""
+    if name == "auto":
+        name = config.dtype if device.type == "cuda" else "float32"
+    if name not in _DTYPES:
+        raise InputError(f"dtype must be 'auto', {', '.join(map(repr, _DTYPES))}, got {name!r}")
+    return _DTYPES[name]

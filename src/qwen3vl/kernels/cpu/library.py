@@ -1,0 +1,171 @@
+"""The compiled kernels of the CPU: finds the library and knows its C interface (`source/calls.h`).
+
+Where the package was installed without a compiler, or the processor is not one that the library knows, `best_level()`
+is NONE and each operation takes its torch path.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import mmap
+from enum import IntEnum
+from math import prod
+from pathlib import Path
+
+import torch
+
+_HUGE_PAGE = 2**21
+LIBRARY = Path(__file__).with_name("libqwen3vl.so")
+
+
+class Level(IntEnum):
+    NONE = 0
+    AVX2 = 1
+    AVX512 = 2  # with VNNI
+
+
+_POINTER, _INT, _FLOAT = ctypes.c_void_p, ctypes.c_int32, ctypes.c_float
+
+
+class Matrix(ctypes.Structure):
+    _fields_ = (
+        ("data", _POINTER),
+        ("rows", _INT),
+        ("columns", _INT),
+        ("halves", _INT),
+        ("group", _INT),
+        ("format", _INT),
+        ("has_zeros", _INT),
+    )
+
+
+class Cache(ctypes.Structure):
+    _fields_ = (
+        ("keys", _POINTER),
+        ("values", _POINTER),
+        ("key_scales", _POINTER),
+        ("value_scales", _POINTER),
+        ("block_size", _INT),
+        ("kv_heads", _INT),
+        ("head_size", _INT),
+    )
+
+
+class Linear(ctypes.Structure):
+    _fields_ = (
+        ("x", _POINTER),
+        ("rows", _INT),
+        ("stride", _INT),
+        ("norm", _POINTER),
+        ("eps", _FLOAT),
+        ("bias", _POINTER),
+        ("residual", _POINTER),
+        ("swiglu", _INT),
+        ("y", _POINTER),
+    )
+
+
+class Experts(ctypes.Structure):
+    _fields_ = (
+        ("x", _POINTER),
+        ("tokens", _INT),
+        ("top_k", _INT),
+        ("experts", _INT),
+        ("weights", _POINTER),
+        ("indices", _POINTER),
+        ("residual", _POINTER),
+        ("y", _POINTER),
+    )
+
+
+class HeadsToCache(ctypes.Structure):
+    _fields_ = (
+        ("qkv", _POINTER),
+        ("tokens", _INT),
+        ("heads", _INT),
+        ("query_norm", _POINTER),
+        ("key_norm", _POINTER),
+        ("eps", _FLOAT),
+        ("cosines", _POINTER),
+        ("sines", _POINTER),
+        ("slots", _POINTER),
+        ("queries", _POINTER),
+    )
+
+
+class Attention(ctypes.Structure):
+    _fields_ = (
+        ("queries", _POINTER),
+        ("sequences", _INT),
+        ("heads", _INT),
+        ("tables", _POINTER),
+        ("stride", _INT),
+        ("scale", _FLOAT),
+        ("lengths", _POINTER),
+        ("y", _POINTER),
+    )
+
+
+class Choice(ctypes.Structure):
+    _fields_ = (
+        ("x", _POINTER),
+        ("rows", _INT),
+        ("columns", _INT),
+        ("group", _INT),
+        ("bits", _INT),
+        ("tries", _INT),
+        ("widest", _FLOAT),
+        ("narrowest", _FLOAT),
+        ("codes", _POINTER),
+        ("scales", _POINTER),
+    )
+
+
+@functools.cache
+def library() -> ctypes.CDLL | None:
+    """The library, or None where the package was installed without a compiler."""
+    return ctypes.CDLL(str(LIBRARY)) if LIBRARY.is_file() else None
+
+
+@functools.cache
+def best_level() -> Level:
+    """The best instruction set that both the library and this processor have."""
+    loaded = library()
+    return Level.NONE if loaded is None else Level(loaded.qwen3vl_best_level())
+
+
+def pages(*shape: int) -> torch.Tensor:
+    """Bytes of a large weight, without values, in memory that asks the system for huge pages: a step reads all of it,
+    and with small ones a tenth of the time went into finding them.
+    """
+    size = prod(shape)
+    if size < _HUGE_PAGE or not hasattr(mmap, "MADV_HUGEPAGE"):
+        return torch.empty(shape, dtype=torch.uint8)
+    memory = mmap.mmap(-1, size)
+    memory.madvise(mmap.MADV_HUGEPAGE)
+    return torch.frombuffer(memory, dtype=torch.uint8).view(shape)
+
+
+def compiled(level: Level | None) -> bool:
+    """Whether an operation that was asked for a level (None: the best) has compiled code to run."""
+    return (best_level() if level is None else level) is not Level.NONE
+
+
+def call(name: str, *arguments: ctypes.Structure, level: Level | None = None) -> None:
+    """Runs one operation, with as many threads as torch uses. `level`: for tests; else the best."""
+    loaded = library()
+    assert loaded is not None, "the caller asks `best_level` first"
+    function = getattr(loaded, f"qwen3vl_{name}")
+    failed = function(best_level() if level is None else level, torch.get_num_threads(), *map(ctypes.byref, arguments))
+    assert not failed, f"this processor lacks {level!r}"
+
+
+def address(tensor: torch.Tensor | None, dtype: torch.dtype = torch.float32) -> int | None:
+    """Where a tensor's numbers lie, for the C interface: contiguous, on the CPU, of the type that is expected there."""
+    if tensor is None:
+        return None
+    assert tensor.dtype == dtype
+    assert tensor.device.type == "cpu"
+    assert tensor.is_contiguous()
+    return tensor.data_ptr()

@@ -1,0 +1,116 @@
+// What the kernels share: how a matrix of small integers lies in memory, and activations quantised to meet it.
+//
+// A matrix [rows, columns] is stored in blocks of 16 rows, so that one 512-bit register holds the same columns of 16
+// outputs and no product needs a horizontal sum. A block is its codes, then its scales, then (where the matrix has
+// them) its zero points:
+//   int8: for each 4 columns 64 bytes, byte 4 r + j = the code of row r, column j;
+//   int4: for each 8 columns 64 bytes, byte 4 r + j = column j of row r in the low half, column 4 + j in the high half;
+//   scales: for each group of columns 16 half-precision numbers; zero points: for each group 16 bytes.
+// value = scale * (code - zero); without zero points zero is 8 for int4 and 128 for int8. Rows are padded to 16 (in a
+// matrix of two halves, such as gate and up, each half by itself), columns to whole groups, with zeros of value.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace qwen3vl {
+
+enum Format : int32_t { INT8 = 8, INT4 = 4 };
+enum Level : int32_t { NONE = 0, AVX2 = 1, AVX512 = 2, AMX = 3 };
+enum Epilogue : int32_t { STORE = 0, ADD = 1, SWIGLU = 2 };
+
+constexpr int LANES = 16;
+
+// As Python hands it over.
+struct Matrix {
+    const uint8_t* data;
+    int32_t rows;     // of one half, not padded
+    int32_t columns;  // not padded
+    int32_t halves;   // 1 or 2
+    int32_t group;    // columns that share a scale; a multiple of 8
+    int32_t format;
+    int32_t has_zeros;
+
+    int groups() const { return (columns + group - 1) / group; }
+    int padded_columns() const { return groups() * group; }
+    int half_blocks() const { return (rows + LANES - 1) / LANES; }
+    int blocks() const { return half_blocks() * halves; }
+    size_t code_bytes() const { return size_t(padded_columns()) * LANES * format / 8; }
+    size_t scale_bytes() const { return size_t(groups()) * LANES * 2; }
+    size_t block_bytes() const { return code_bytes() + scale_bytes() + (has_zeros ? size_t(groups()) * LANES : 0); }
+    size_t bytes() const { return block_bytes() * blocks(); }
+    const uint8_t* block(int index) const { return data + block_bytes() * index; }
+};
+
+// Rows of activations as signed bytes, each group with a scale and the sum of its bytes (which meets the zero points).
+struct Activations {
+    int8_t* codes;   // [rows, padded columns]
+    float* scales;   // [rows, groups]
+    int32_t* sums;   // [rows, groups]
+    int columns, groups, group;
+};
+
+// One block's pieces; `codes` may point to an unpacked copy.
+struct Block {
+    const uint8_t* codes;
+    const uint16_t* scales;
+    const uint8_t* zeros;  // or null: all are `zero`
+    int32_t zero;
+};
+
+inline Block block_of(const Matrix& matrix, int index) {
+    const uint8_t* start = matrix.block(index);
+    const uint8_t* scales = start + matrix.code_bytes();
+    return {start, reinterpret_cast<const uint16_t*>(scales),
+            matrix.has_zeros ? scales + matrix.scale_bytes() : nullptr, matrix.format == INT4 ? 8 : 128};
+}
+
+// The paged cache of a layer: keys and values [blocks, block size, kv heads, head size], as bfloat16, or as bytes with a
+// scale for each token and head [blocks, block size, kv heads].
+struct Cache {
+    void* keys;
+    void* values;
+    float* key_scales;  // null: bfloat16
+    float* value_scales;
+    int32_t block_size;
+    int32_t kv_heads;
+    int32_t head_size;  // a multiple of 16
+};
+
+// What an instruction set provides. All work on rows that are a thread's own.
+struct Kernels {
+    // out[row][lane] for up to `MOST_ROWS` rows and `count` blocks: out is [rows, count * 16], count 1, 2 or 4.
+    void (*tile)(const Block* blocks, int count, int format, const Activations& x, int first_row, int rows, float* out);
+    // int4 codes of one block as int8 codes.
+    void (*unpack)(const uint8_t* codes, size_t bytes, uint8_t* out);
+    // One row to bytes; columns beyond `used` become 0.
+    void (*quantize)(const float* x, int used, int columns, int group, int8_t* codes, float* scales, int32_t* sums);
+    // x * weight / rms(x)
+    void (*rms_norm)(const float* x, const float* weight, float eps, int columns, float* out);
+    // silu(gate) * up
+    void (*swiglu)(const float* gate, const float* up, int count, float* out);
+    // Up to `MOST_SHARED` queries of one key head over the keys first .. last of a sequence: unnormalised sums of values
+    // [count, head size], and the maximum and sum of each query's exponentials.
+    void (*attend)(const Cache& cache, const int64_t* table, int head, const float* queries, int count, int first,
+                   int last, float scale, float* out, float* maximum, float* total);
+    // Writes one head of a token's key or value to its slot.
+    void (*store_head)(const Cache& cache, bool key, int64_t slot, int head, const float* values);
+    // Norm, then the rotary turn by half the head's size of angles.
+    void (*turn_head)(const float* x, const float* weight, float eps, const float* cosines, const float* sines,
+                      int size, float* out);
+    // Codes of one group by the search of `packed.choose_codes`; returns its scale in half precision.
+    uint16_t (*choose_group)(const float* x, int group, int bits, int tries, float widest, float narrowest,
+                             uint8_t* codes);
+};
+
+constexpr int MOST_ROWS = 8;
+constexpr int MOST_SHARED = 16;
+constexpr int MOST_HEAD = 512;
+
+const Kernels* avx2_kernels();
+const Kernels* avx512_kernels();
+
+// The kernels of a level; null where this processor lacks it.
+const Kernels* kernels_of(int level);
+
+}  // namespace qwen3vl

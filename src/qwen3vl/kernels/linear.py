@@ -1,0 +1,92 @@
+"""Products with a weight matrix, with what stands before and after them in one pass.
+
+A weight is a plain tensor, [out, in], or a `PackedMatrix`. On a CPU packed weights meet activations in float32, which
+are rounded to bytes group by group on the way.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+
+from qwen3vl.kernels.cpu import library as cpu
+from qwen3vl.kernels.norm import Norm
+from qwen3vl.kernels.packed import PackedMatrix
+
+Weight = torch.Tensor | PackedMatrix
+
+
+def linear(
+    x: torch.Tensor,
+    weight: Weight,
+    *,
+    norm: Norm | None = None,
+    bias: torch.Tensor | None = None,
+    residual: torch.Tensor | None = None,
+    swiglu: bool = False,
+    level: cpu.Level | None = None,
+) -> torch.Tensor:
+    """`norm(x) W^T + bias + residual`; with `swiglu`, `silu(first half) * second half` of the outputs.
+
+    x: [tokens, in]; bias: [out]; residual: [tokens, out]. A SwiGLU takes neither bias nor residual. Returns [tokens,
+    out] (out / 2 with `swiglu`) in x's type. `level`: the CPU's instruction set, for tests; None takes the best.
+    """
+    assert not (swiglu and (bias is not None or residual is not None))
+    if isinstance(weight, torch.Tensor):
+        y = F.linear(x if norm is None else norm(x), weight, bias)
+    elif not cpu.compiled(level):
+        return packed_linear_reference(x, weight, norm=norm, bias=bias, residual=residual, swiglu=swiglu)
+    else:
+        return _packed(x, weight, norm, bias, residual, swiglu, level)
+    if swiglu:
+        gate, up = y.chunk(2, dim=-1)
+        return F.silu(gate) * up
+    return y if residual is None else y + residual
+
+
+def packed_linear_reference(
+    x: torch.Tensor,
+    weight: PackedMatrix,
+    *,
+    norm: Norm | None = None,
+    bias: torch.Tensor | None = None,
+    residual: torch.Tensor | None = None,
+    swiglu: bool = False,
+) -> torch.Tensor:
+    """What the compiled kernel computes, in plain torch: activations rounded as there, weights unpacked in full."""
+    rounded = round_activations(x if norm is None else norm(x), weight.packing.group)
+    return linear(rounded, weight.dequantize(), bias=bias, residual=residual, swiglu=swiglu)
+
+
+def round_activations(x: torch.Tensor, group: int) -> torch.Tensor:
+    """x [tokens, columns] with each group of columns as multiples of 1/127 of its largest."""
+    padded = torch.unflatten(F.pad(x, (0, -x.shape[1] % group)), 1, (-1, group))
+    largest = padded.abs().amax(-1, keepdim=True)
+    codes = (padded * (127 / largest.clamp(min=torch.finfo(x.dtype).tiny))).round()
+    return (codes * (largest / 127)).flatten(1)[:, : x.shape[1]]
+
+
+def _packed(
+    x: torch.Tensor,
+    weight: PackedMatrix,
+    norm: Norm | None,
+    bias: torch.Tensor | None,
+    residual: torch.Tensor | None,
+    swiglu: bool,
+    level: cpu.Level | None,
+) -> torch.Tensor:
+    assert x.shape[1] == weight.columns
+    y = x.new_empty(len(x), weight.rows // 2 if swiglu else weight.rows)
+    call = cpu.Linear(
+        cpu.address(x),
+        len(x),
+        x.shape[1],
+        None if norm is None else cpu.address(norm.weight),
+        0.0 if norm is None else norm.eps,
+        cpu.address(bias),
+        cpu.address(residual),
+        swiglu,
+        cpu.address(y),
+    )
+    cpu.call("linear", weight.for_kernels(), call, level=level)
+    return y

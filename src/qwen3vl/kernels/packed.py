@@ -1,0 +1,268 @@
+"""Matrices of small integers: how values become codes, and how the codes lie in memory.
+
+A group of consecutive columns of a row shares a scale: value = scale * (code - zero). Codes have 4 or 8 bits, scales
+are half precision, and zero is the middle of the range (8 or 128) unless the matrix has zero points of its own.
+
+Rows are stored 16 at a time and interleaved, so that one register holds the same columns of 16 outputs; `cpu/source/
+matrix.h` draws the layout. On devices other than the CPU these classes are not used.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import prod
+
+import torch
+
+from qwen3vl.kernels.cpu import library as cpu
+
+LANES = 16  # rows of a block
+_TRIES = 24  # scales that `choose_codes` compares for each group
+_WIDEST, _NARROWEST = 8 / 7, 0.55  # of the scale that lets the largest value meet the range's longer end
+
+
+@dataclass(frozen=True)
+class Packing:
+    """How a matrix is stored. `zeros`: with zero points, as published checkpoints have them."""
+
+    bits: int
+    group: int
+    zeros: bool = False
+
+    def __post_init__(self) -> None:
+        assert self.bits in (4, 8)
+        assert self.group in (32, 64, 128)
+
+    def block_bytes(self, columns: int) -> int:
+        """Of 16 rows."""
+        groups = -(-columns // self.group)
+        return LANES * groups * (self.group * self.bits // 8 + 2 + self.zeros)
+
+    def bytes(self, rows: int, columns: int, halves: int = 1) -> int:
+        return -(-rows // halves // LANES) * halves * self.block_bytes(columns)
+
+
+@dataclass(frozen=True)
+class Codes:
+    """A matrix as integers, before it is packed."""
+
+    codes: torch.Tensor  # [rows, columns] uint8; columns may be padded to whole groups
+    scales: torch.Tensor  # [rows, groups] float16
+    zeros: torch.Tensor | None  # [rows, groups] uint8, or None for the middle of the range
+
+
+@dataclass(frozen=True)
+class PackedMatrix:
+    """One matrix, or several of one shape (the experts of a layer), in the layout of the CPU's kernels.
+
+    `halves` is 2 where the rows are two matrices of the same size, such as gate and up: each is padded to whole blocks
+    by itself, so that the kernels find a pair at the same place of both.
+    """
+
+    data: torch.Tensor  # [*batch, blocks, block_bytes] uint8
+    rows: int  # of both halves together
+    columns: int
+    packing: Packing
+    halves: int = 1
+
+    @classmethod
+    def empty(
+        cls, rows: int, columns: int, packing: Packing, *, halves: int = 1, batch: Sequence[int] = ()
+    ) -> PackedMatrix:
+        assert rows % halves == 0
+        blocks = -(-rows // halves // LANES) * halves
+        data = cpu.pages(*batch, blocks, packing.block_bytes(columns))
+        return cls(data, rows, columns, packing, halves)
+
+    @classmethod
+    def of(cls, values: torch.Tensor, packing: Packing, *, halves: int = 1) -> PackedMatrix:
+        """Quantises [*batch, rows, columns]."""
+        *batch, rows, columns = values.shape
+        matrix = cls.empty(rows, columns, packing, halves=halves, batch=batch)
+        for index in range(prod(batch)):
+            one = values.reshape(-1, rows, columns)[index]
+            matrix.flat(index).store_codes(choose_codes(one, packing))
+        return matrix
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return (*self.data.shape[:-2], self.rows, self.columns)
+
+    def flat(self, index: int) -> PackedMatrix:
+        """One matrix of a batch; shares its memory."""
+        data = self.data.view(-1, *self.data.shape[-2:])[index]
+        return PackedMatrix(data, self.rows, self.columns, self.packing, self.halves)
+
+    def store_codes(self, codes: Codes, first_row: int = 0) -> None:
+        """Packs rows from `first_row` on; other rows stay as they are."""
+        rows = len(codes.codes)
+        per_half = self.rows // self.halves
+        place = torch.arange(first_row, first_row + rows)
+        place = place + (place // per_half) * (-per_half % LANES)  # padding of the first half
+        self._lanes("codes")[place // LANES, :, place % LANES] = _split(codes.codes, self.packing)
+        self._lanes("scales")[place // LANES, :, place % LANES] = codes.scales
+        if self.packing.zeros:
+            assert codes.zeros is not None
+            self._lanes("zeros")[place // LANES, :, place % LANES] = codes.zeros
+
+    def dequantize(self) -> torch.Tensor:
+        """[*batch, rows, columns] float32."""
+        if self.data.dim() > 2:
+            flat = [self.flat(index).dequantize() for index in range(prod(self.data.shape[:-2]))]
+            return torch.stack(flat).view(self.shape)
+        group, groups = self.packing.group, -(-self.columns // self.packing.group)
+        codes = _join(self._lanes("codes"), self.packing)  # [blocks, 16, padded columns]
+        zeros = self._lanes("zeros").transpose(1, 2)[..., None].float() if self.packing.zeros else middle(self.packing)
+        scales = self._lanes("scales").transpose(1, 2)[..., None].float()
+        values = (torch.unflatten(codes, -1, (groups, group)).float() - zeros) * scales
+        halves = values.view(self.halves, -1, groups * group)[:, : self.rows // self.halves, : self.columns]
+        return halves.reshape(self.rows, self.columns)
+
+    def rows_at(self, indices: torch.Tensor) -> torch.Tensor:
+        """Values of some rows of a single matrix, [len(indices), columns] float32."""
+        assert self.data.dim() == 2
+        assert self.halves == 1
+        block, lane = indices // LANES, indices % LANES
+        codes = _join(self._lanes("codes")[block, :, lane][:, :, None], self.packing)[:, 0]
+        zeros = self._lanes("zeros")[block, :, lane][..., None] if self.packing.zeros else middle(self.packing)
+        scales = self._lanes("scales")[block, :, lane][..., None].float()
+        values = (torch.unflatten(codes, -1, (-1, self.packing.group)).float() - zeros) * scales
+        return values.flatten(1)[:, : self.columns].contiguous()
+
+    def for_kernels(self) -> cpu.Matrix:
+        """As the compiled kernels take it; of a batch, the first."""
+        return cpu.Matrix(
+            cpu.address(self.data, torch.uint8),
+            self.rows // self.halves,
+            self.columns,
+            self.halves,
+            self.packing.group,
+            self.packing.bits,
+            self.packing.zeros,
+        )
+
+    def _lanes(self, part: str) -> torch.Tensor:
+        """A view of a part of all blocks: codes [blocks, words, 16, 4] uint8, scales and zeros [blocks, groups, 16]."""
+        groups = -(-self.columns // self.packing.group)
+        code_bytes = LANES * groups * self.packing.group * self.packing.bits // 8
+        scale_bytes = LANES * groups * 2
+        if part == "codes":
+            return torch.unflatten(self.data[:, :code_bytes], 1, (-1, LANES, 4))
+        if part == "scales":
+            scales = self.data[:, code_bytes : code_bytes + scale_bytes].view(torch.float16)
+            return torch.unflatten(scales, 1, (groups, LANES))
+        return torch.unflatten(self.data[:, code_bytes + scale_bytes :], 1, (groups, LANES))
+
+
+@dataclass(frozen=True)
+class PackedRows:
+    """Rows of a packed matrix, or of each of a batch, as a place for values: what is copied in is quantised.
+
+    `swapped`: values come with the input dimension first, as the released checkpoints store experts.
+    """
+
+    matrix: PackedMatrix
+    first: int
+    count: int
+    swapped: bool = False
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        size = (self.count, self.matrix.columns)
+        return (*self.matrix.data.shape[:-2], *(reversed(size) if self.swapped else size))
+
+    def dim(self) -> int:
+        return self.matrix.data.dim()
+
+    def __getitem__(self, index: int) -> PackedRows:
+        """One matrix of a batch."""
+        return PackedRows(self.matrix.flat(index), self.first, self.count, self.swapped)
+
+    def narrow(self, dim: int, start: int, length: int) -> PackedRows:
+        """Fewer outputs; `dim` is the outputs' dimension."""
+        assert dim % self.dim() == self.dim() - (1 if self.swapped else 2)
+        return PackedRows(self.matrix, self.first + start, length, self.swapped)
+
+    def copy_(self, values: torch.Tensor) -> None:
+        values = values.transpose(-1, -2) if self.swapped else values
+        self.matrix.store_codes(choose_codes(values, self.matrix.packing), self.first)
+
+
+def middle(packing: Packing) -> int:
+    """The code of zero in a matrix without zero points."""
+    return 1 << (packing.bits - 1)
+
+
+def choose_codes(values: torch.Tensor, packing: Packing, *, level: cpu.Level | None = None) -> Codes:
+    """Codes and scales of [rows, columns] with the least squared error that a search finds for each group.
+
+    The first scale covers the largest value on either side, as rounding to nearest would have it. Then narrower ones
+    are tried, which clip it and serve the many small ones better, and for each the scale that fits its codes best by
+    least squares. With 8 bits the largest value alone decides. No zero points. `level`: as in `linear`.
+    """
+    assert not packing.zeros
+    padded = torch.nn.functional.pad(values.float(), (0, -values.shape[1] % packing.group)).contiguous()
+    tries = 1 if packing.bits == 8 else _TRIES
+    if not cpu.compiled(level):
+        return _choose_reference(padded, packing, tries)
+    codes = torch.empty(padded.shape, dtype=torch.uint8)
+    scales = torch.empty(len(padded), padded.shape[1] // packing.group, dtype=torch.float16)
+    call = cpu.Choice(
+        cpu.address(padded),
+        *padded.shape,
+        packing.group,
+        packing.bits,
+        tries,
+        _WIDEST,
+        _NARROWEST,
+        cpu.address(codes, torch.uint8),
+        cpu.address(scales, torch.float16),
+    )
+    cpu.call("choose", call, level=level)
+    return Codes(codes, scales, None)
+
+
+def _choose_reference(padded: torch.Tensor, packing: Packing, tries: int) -> Codes:
+    group, low = packing.group, -middle(packing)
+    if packing.bits == 8:
+        low += 1  # keeps codes within 1 .. 255: products of pairs then fit 16 bits
+    high = middle(packing) - 1
+    padded = torch.unflatten(padded, 1, (-1, group))
+    extreme = padded.gather(-1, padded.abs().argmax(-1, keepdim=True))  # [rows, groups, 1]
+    # The range has one more negative code than positive ones: the extreme takes the longer side.
+    whole = extreme / low
+    best_scale, best_error = torch.zeros_like(whole), torch.full_like(whole, torch.inf)
+    for step in range(tries):
+        scale = whole * (_WIDEST - (_WIDEST - _NARROWEST) * step / _TRIES) if tries > 1 else whole
+        codes = _round(padded, scale, low, high)
+        fitted = (codes * padded).sum(-1, keepdim=True) / codes.square().sum(-1, keepdim=True).clamp(min=1)
+        scale = (fitted if tries > 1 else scale).half().float()
+        codes = _round(padded, scale, low, high)
+        error = (codes * scale - padded).square().sum(-1, keepdim=True)
+        better = error < best_error
+        best_scale, best_error = torch.where(better, scale, best_scale), torch.where(better, error, best_error)
+    codes = (_round(padded, best_scale, low, high) + middle(packing)).to(torch.uint8)
+    return Codes(codes.flatten(1), best_scale[..., 0].half(), None)
+
+
+def _round(values: torch.Tensor, scale: torch.Tensor, low: int, high: int) -> torch.Tensor:
+    inverse = torch.where(scale == 0, 0.0, 1 / scale)
+    return (values * inverse).round().clamp_(low, high)
+
+
+def _split(codes: torch.Tensor, packing: Packing) -> torch.Tensor:
+    """[rows, columns] codes as bytes [rows, words, 4], the words in the order of the layout. Pads columns."""
+    padding = -codes.shape[1] % packing.group
+    if padding:
+        codes = torch.nn.functional.pad(codes, (0, padding), value=middle(packing))
+    words = torch.unflatten(codes, 1, (-1, 4))
+    return words if packing.bits == 8 else words[:, 0::2] | words[:, 1::2] << 4
+
+
+def _join(words: torch.Tensor, packing: Packing) -> torch.Tensor:
+    """[blocks, words, 16, 4] bytes as codes [blocks, 16, padded columns]."""
+    words = words.transpose(1, 2)
+    if packing.bits == 4:
+        words = torch.stack((words & 15, words >> 4), dim=3)
+    return words.flatten(2)

@@ -1,0 +1,59 @@
+"""The modules of the decoder whose weights may be packed."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from qwen3vl.kernels.linear import Weight, linear
+from qwen3vl.kernels.norm import Norm
+from qwen3vl.kernels.packed import PackedMatrix, Packing
+
+
+class Projection(nn.Module):
+    """`kernels.linear.linear` with its weight and bias. `halves`: 2 where the outputs are two matrices of one size."""
+
+    def __init__(self, inputs: int, outputs: int, *, bias: bool = False, halves: int = 1) -> None:
+        super().__init__()
+        self.weight: Weight
+        self.weight = nn.Parameter(torch.empty(outputs, inputs))
+        self.bias = nn.Parameter(torch.empty(outputs)) if bias else None
+        self.outputs, self.halves = outputs, halves
+
+    def pack(self, packing: Packing) -> None:
+        """Takes a packed matrix, yet without values, in the place of the parameter."""
+        outputs, inputs = self.weight.shape
+        del self.weight
+        self.weight = PackedMatrix.empty(outputs, inputs, packing, halves=self.halves)
+
+    def forward(
+        self,
+        x: torch.Tensor,
+        *,
+        norm: Norm | None = None,
+        residual: torch.Tensor | None = None,
+        swiglu: bool = False,
+    ) -> torch.Tensor:
+        return linear(x, self.weight, norm=norm, bias=self.bias, residual=residual, swiglu=swiglu)
+
+
+class Embedding(nn.Module):
+    """Rows of a matrix, looked up."""
+
+    def __init__(self, rows: int, width: int) -> None:
+        super().__init__()
+        self.weight: Weight
+        self.weight = nn.Parameter(torch.empty(rows, width))
+
+    def pack(self, packing: Packing) -> None:
+        """As `Projection.pack`: a matrix that is the output head too."""
+        rows, width = self.weight.shape
+        del self.weight
+        self.weight = PackedMatrix.empty(rows, width, packing)
+
+    def forward(self, indices: torch.Tensor) -> torch.Tensor:
+        """[n] int64 to [n, width]."""
+        if isinstance(self.weight, PackedMatrix):
+            return self.weight.rows_at(indices)
+        return F.embedding(indices, self.weight)

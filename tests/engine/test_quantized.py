@@ -1,0 +1,143 @@
+"""Weights that are packed while they are loaded, and smaller caches: against the same network in plain floats."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from qwen3vl import Engine
+from qwen3vl.checkpoints.config import ModelConfig
+from qwen3vl.checkpoints.weights import load_weights
+from qwen3vl.engine.formats import Formats
+from qwen3vl.errors import InputError
+from qwen3vl.kernels.attention import AttentionGroup, LayerCache
+from qwen3vl.kernels.packed import PackedMatrix
+from qwen3vl.model.batch import Batch
+from qwen3vl.model.network import Qwen3VL
+
+CPU = torch.device("cpu")
+TOKENS = 40
+MODELS = [Path(__file__).parents[2] / "models" / name for name in ("dense", "moe")]
+
+
+def network(folder: Path, quantization: str) -> tuple[Qwen3VL, Formats]:
+    config = ModelConfig.from_folder(folder)
+    formats = Formats.resolve(config, CPU, dtype="auto", quantization=quantization, kv_cache="auto")
+    made = Qwen3VL.empty(config, CPU, formats.dtype, formats.packings)
+    load_weights(folder, made.destinations(), config)
+    return made, formats
+
+
+def unpacked(packed: Qwen3VL) -> Qwen3VL:
+    """The same weights as the packed ones stand for, in float32."""
+    plain = Qwen3VL.empty(packed.config, CPU, torch.float32)
+    for theirs, ours in zip(packed.modules(), plain.modules(), strict=True):
+        for key, value in vars(theirs).items():
+            if isinstance(value, PackedMatrix):
+                getattr(ours, key).data.copy_(value.dequantize())
+        for key, parameter in theirs.named_parameters(recurse=False):
+            getattr(ours, key).data.copy_(parameter)
+    return plain
+
+
+def logits(model: Qwen3VL, cache_type: torch.dtype, *, by_token: bool = False) -> torch.Tensor:
+    """Of every position of a fixed text, [TOKENS, vocabulary], in one step or token by token."""
+    text = model.config.text
+    shape = (3, 16, text.num_kv_heads, text.head_dim)
+    cache = [
+        LayerCache(
+            *(torch.zeros(shape, dtype=cache_type) for _ in range(2)),
+            *(torch.zeros(shape[:-1]) for _ in range(2 if cache_type == torch.int8 else 0)),
+        )
+        for _ in range(text.num_layers)
+    ]
+    ids = torch.randint(10, text.vocab_size - 50, (TOKENS,), generator=torch.Generator().manual_seed(0))
+    steps = [(i, i + 1) for i in range(TOKENS)] if by_token else [(0, TOKENS)]
+    return torch.cat([model(batch(model, ids, first, last), cache) for first, last in steps])
+
+
+def batch(model: Qwen3VL, ids: torch.Tensor, first: int, last: int) -> Batch:
+    moe, places = model.config.text.moe, torch.arange(first, last)
+    group = AttentionGroup(
+        first_token=0,
+        num_tokens=last - first,
+        query_starts=torch.tensor([0, last - first]),
+        context_lengths=torch.tensor([last]),
+        block_tables=torch.tensor([[2, 0, 1]]),
+        max_queries=last - first,
+        max_context=last,
+    )
+    return Batch(
+        token_ids=ids[first:last],
+        position_ids=places.expand(3, -1),
+        slots=torch.tensor([2, 0, 1])[places // 16] * 16 + places % 16,
+        active_experts=torch.full_like(places, moe.num_experts_per_tok if moe else 1),
+        groups=[group],
+        logit_rows=torch.arange(last - first),
+        visuals=None,
+    )
+
+
+def divergence(ours: torch.Tensor, reference: torch.Tensor) -> float:
+    """Mean of KL(reference | ours) over positions, in nats."""
+    expected = reference.log_softmax(-1)
+    return float((expected.exp() * (expected - ours.log_softmax(-1))).sum(-1).mean())
+
+
+@pytest.mark.parametrize("folder", MODELS, ids=lambda folder: folder.name)
+@pytest.mark.parametrize("quantization", ["int8", "int4"])
+def test_packed_network_computes_what_its_weights_say(folder: Path, quantization: str) -> None:
+    """What is left between them is the rounding of activations to bytes and of the cache to bfloat16. The text is
+    random tokens, on which small networks are unsteady; a matrix in the wrong place gives whole nats.
+    """
+    packed, _ = network(folder, quantization)
+    reference = logits(unpacked(packed), torch.float32)
+    assert divergence(logits(packed, torch.bfloat16), reference) < 0.06
+    assert divergence(logits(packed, torch.bfloat16, by_token=True), reference) < 0.06
+    assert divergence(logits(packed, torch.int8, by_token=True), reference) < 0.06
+
+
+@pytest.mark.parametrize("folder", MODELS, ids=lambda folder: folder.name)
+def test_more_bits_are_nearer_to_the_checkpoint(folder: Path) -> None:
+    reference = logits(network(folder, "none")[0], torch.float32)
+    lost = [divergence(logits(network(folder, bits)[0], torch.bfloat16), reference) for bits in ("int8", "int4")]
+    assert lost[0] < 0.03 < lost[1] < 1
+
+
+@pytest.mark.parametrize("folder", MODELS, ids=lambda folder: folder.name)
+@pytest.mark.parametrize("quantization", ["none", "int8", "int4"])
+def test_planned_bytes_are_those_that_are_held(folder: Path, quantization: str) -> None:
+    made, formats = network(folder, quantization)
+    held = sum(parameter.nbytes for parameter in made.parameters())
+    held += sum(
+        value.data.nbytes
+        for module in made.modules()
+        for value in vars(module).values()
+        if isinstance(value, PackedMatrix)
+    )
+    assert formats.weight_bytes(made.config) == held
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"quantization": "int3"}, "'none', 'int8', 'int4', got 'int3'"),
+        ({"quantization": "int8", "dtype": "bfloat16"}, "dtype must be 'auto' or 'float32', got 'bfloat16'"),
+        ({"kv_cache": "int4"}, "kv_cache must be 'auto', 'float32', 'bfloat16', 'float16', 'int8', got 'int4'"),
+    ],
+)
+def test_what_cannot_be_had_is_said(options: dict[str, str], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        Engine.load("tiny-dense", device="cpu", **options)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("model", ["tiny-dense", "tiny-moe"])
+def test_a_packed_engine_answers_and_lets_go(model: str) -> None:
+    with Engine.load(model, device="cpu", quantization="int4", kv_cache="int8") as engine:
+        assert (engine.info.quantization, engine.info.kv_cache, engine.info.dtype) == ("int4", "int8", "float32")
+        question = [{"role": "user", "content": "What can you do?"}]
+        answers = engine.generate_batch([question] * 3, [{"max_tokens": 8, "temperature": 0.0}] * 3)
+        assert len({tuple(answer.token_ids) for answer in answers}) == 1
+        assert len(answers[0].token_ids) == 8
