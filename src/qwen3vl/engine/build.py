@@ -11,11 +11,13 @@ import torch
 from qwen3vl.checkpoints.config import ModelConfig
 from qwen3vl.checkpoints.generation import GenerationDefaults
 from qwen3vl.checkpoints.locate import locate
+from qwen3vl.checkpoints.progress import Progress
 from qwen3vl.checkpoints.weights import load_weights
+from qwen3vl.engine import saved
 from qwen3vl.engine.blocks import BlockPool
 from qwen3vl.engine.core import EngineCore
 from qwen3vl.engine.features import FeatureCache
-from qwen3vl.engine.formats import Formats
+from qwen3vl.engine.formats import QUANTIZATIONS, Formats
 from qwen3vl.engine.memory import MemoryPlan, parse_size, plan_memory
 from qwen3vl.engine.runner import Runner
 from qwen3vl.engine.scheduler import Scheduler
@@ -59,7 +61,7 @@ def build_engine(
     memory: int | str | None,
     max_context: int | None,
     config: EngineConfig,
-    progress: Callable[[int, int], None] | None,
+    progress: Progress | None,
 ) -> EngineParts:
     """Loads everything that an engine needs. Arguments and errors as in `Engine.load`."""
     target = resolve_device(device)
@@ -69,16 +71,45 @@ def build_engine(
         raise InputError(
             f"max_context must be from 1 to {model_config.text.max_positions} for this model, got {max_context}"
         )
+    stored = saved.stored_quantization(folder)
+    if stored is not None and quantization not in (None, "none", stored):
+        raise InputError(f"{folder} holds weights of {stored}; quantization must be left out or {stored!r}")
+
+    def fill(network: Qwen3VL) -> None:
+        if stored is not None:
+            saved.load(network, folder, progress=progress)
+        else:
+            load_weights(folder, network.destinations(), model_config, progress=progress)
+
+    quantization = stored or quantization
     return build_parts(
         PromptBuilder.from_folder(folder, model_config),
         GenerationDefaults.from_folder(folder),
-        lambda network: load_weights(folder, network.destinations(), model_config, progress=progress),
+        fill,
         device=target,
         formats=Formats.resolve(model_config, target, dtype=dtype, quantization=quantization, kv_cache=kv_cache),
         memory=None if memory is None else parse_size(memory),
         max_context=max_context,
         config=config,
     )
+
+
+def quantize(model: str | Path, folder: Path, quantization: str, progress: Progress | None = None) -> None:
+    """Packs the weights of a model as `Engine.load` would, and saves them to a new folder that loads at once.
+
+    Raises what `Engine.load` raises, and `InputError` where the folder exists or the model is packed already.
+    """
+    device = torch.device("cpu")
+    checkpoint = locate(model, progress=progress)
+    if (stored := saved.stored_quantization(checkpoint)) is not None:
+        raise InputError(f"{checkpoint} holds weights of {stored} already; quantise the checkpoint that it came from")
+    if quantization not in QUANTIZATIONS:
+        raise InputError(f"quantization must be one of {', '.join(map(repr, QUANTIZATIONS))}, got {quantization!r}")
+    config = ModelConfig.from_folder(checkpoint)
+    formats = Formats.resolve(config, device, dtype="auto", quantization=quantization, kv_cache="auto")
+    network = Qwen3VL.empty(config, device, formats.dtype, formats.packings)
+    load_weights(checkpoint, network.destinations(), config, progress=progress)
+    saved.save(network, quantization, checkpoint, folder)
 
 
 def build_parts(

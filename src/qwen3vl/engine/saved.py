@@ -1,0 +1,117 @@
+"""A network whose weights are packed, as a folder that loads again in the time that reading takes.
+
+The folder is that of the checkpoint with other safetensors: each matrix as the kernels use it, so that nothing is
+computed when it is loaded. `config.json` says so under `quantization_config`.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from qwen3vl.checkpoints.files import read_json
+from qwen3vl.checkpoints.progress import Progress
+from qwen3vl.checkpoints.shards import INDEX, read_headers, shard_files, some
+from qwen3vl.errors import CheckpointError, InputError
+from qwen3vl.kernels.packed import PackedMatrix
+from qwen3vl.model.network import Qwen3VL
+
+METHOD = "qwen3vl"
+LAYOUT = 1  # of packed matrices; `kernels/packed.py` knows how they lie
+SHARD_BYTES = 2**30  # a shard is held twice while it is written
+_SIDE_FILES = ("*.json", "*.jinja", "*.txt", "*.md", "LICENSE*")
+
+
+def stored_quantization(folder: Path) -> str | None:
+    """The name of the quantisation with which `save` made a folder, None for other folders. Raises `CheckpointError`
+    for a layout that this version does not know.
+    """
+    settings = (read_json(folder / "config.json") or {}).get("quantization_config")
+    if not isinstance(settings, dict) or settings.get("quant_method") != METHOD:
+        return None
+    if settings.get("layout") != LAYOUT:
+        raise CheckpointError(
+            f"{folder} holds packed weights of layout {settings.get('layout')!r}; this version reads {LAYOUT}: make "
+            "the folder again from the checkpoint"
+        )
+    return str(settings.get("format"))
+
+
+def save(network: Qwen3VL, quantization: str, checkpoint: Path, folder: Path) -> None:
+    """Writes `network` and the other files of its checkpoint to a folder that is new or empty. Raises `InputError`."""
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise InputError(f"{folder} exists and is not an empty folder")
+    folder.mkdir(parents=True, exist_ok=True)
+    for pattern in _SIDE_FILES:
+        for path in checkpoint.glob(pattern):
+            if path.name not in (INDEX, "config.json"):
+                shutil.copyfile(path, folder / path.name)
+    shards = list(_shards(_tensors(network)))
+    places: dict[str, str] = {}
+    for number, tensors in enumerate(shards, 1):
+        name = f"model-{number:05}-of-{len(shards):05}.safetensors"
+        save_file(tensors, folder / name, metadata={"format": "pt"})
+        places |= dict.fromkeys(tensors, name)
+    total = sum(tensor.nbytes for tensors in shards for tensor in tensors.values())
+    _write_json(folder / INDEX, {"metadata": {"total_size": total}, "weight_map": places})
+    config = read_json(checkpoint / "config.json") or {}
+    config["quantization_config"] = {"quant_method": METHOD, "format": quantization, "layout": LAYOUT}
+    _write_json(folder / "config.json", config)  # last: a folder that broke off is no checkpoint
+
+
+def load(network: Qwen3VL, folder: Path, *, progress: Progress | None = None) -> None:
+    """Fills a network of the folder's config and quantisation. Raises `CheckpointError` where tensors are missing, left
+    over, or of another shape or type; nothing has been copied then.
+    """
+    wanted = _tensors(network)
+    stored = read_headers(shard_files(folder))
+    for names, fault in ((wanted.keys() - stored.keys(), "lacks"), (stored.keys() - wanted.keys(), "has unknown")):
+        if names:
+            raise CheckpointError(f"the checkpoint in {folder} {fault} {some(sorted(names))}")
+    for name, tensor in wanted.items():
+        if stored[name].shape != tuple(tensor.shape) or stored[name].num_bytes != tensor.nbytes:
+            raise CheckpointError(
+                f"{stored[name].shard}: {name} is {stored[name].dtype} {list(stored[name].shape)}, but this model "
+                f"needs {list(tensor.shape)} of {tensor.dtype}"
+            )
+    total, done = sum(tensor.nbytes for tensor in wanted.values()), 0
+    for shard in sorted({header.shard for header in stored.values()}):
+        try:
+            with safe_open(shard, framework="pt") as file, torch.no_grad():
+                for name in file.offset_keys():
+                    wanted[name].copy_(file.get_tensor(name))
+                    done += wanted[name].nbytes
+                    if progress is not None:
+                        progress(done, total)
+        except (SafetensorError, OSError) as error:
+            raise CheckpointError(f"{shard} broke while it was read: {error}") from error
+
+
+def _tensors(network: Qwen3VL) -> dict[str, torch.Tensor]:
+    """Everything that a network holds, by module: parameters, and the bytes of packed matrices."""
+    found: dict[str, torch.Tensor] = dict(network.named_parameters())
+    for module_name, module in network.named_modules():
+        for name, value in vars(module).items():
+            if isinstance(value, PackedMatrix):
+                found[f"{module_name}.{name}"] = value.data
+    return found
+
+
+def _shards(tensors: Mapping[str, torch.Tensor]) -> Iterator[dict[str, torch.Tensor]]:
+    shard: dict[str, torch.Tensor] = {}
+    for name, tensor in tensors.items():
+        if shard and sum(each.nbytes for each in shard.values()) + tensor.nbytes > SHARD_BYTES:
+            yield shard
+            shard = {}
+        shard[name] = tensor
+    yield shard
+
+
+def _write_json(path: Path, content: object) -> None:
+    path.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
