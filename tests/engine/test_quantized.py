@@ -13,7 +13,6 @@ from qwen3vl.checkpoints.weights import load_weights
 from qwen3vl.engine.formats import Formats
 from qwen3vl.errors import InputError
 from qwen3vl.kernels.attention import AttentionGroup, LayerCache
-from qwen3vl.kernels.packed import PackedMatrix
 from qwen3vl.model.batch import Batch
 from qwen3vl.model.network import Qwen3VL
 
@@ -33,12 +32,10 @@ def network(folder: Path, quantization: str) -> tuple[Qwen3VL, Formats]:
 def unpacked(packed: Qwen3VL) -> Qwen3VL:
     """The same weights as the packed ones stand for, in float32."""
     plain = Qwen3VL.empty(packed.config, CPU, torch.float32)
-    for theirs, ours in zip(packed.modules(), plain.modules(), strict=True):
-        for key, value in vars(theirs).items():
-            if isinstance(value, PackedMatrix):
-                getattr(ours, key).data.copy_(value.dequantize())
-        for key, parameter in theirs.named_parameters(recurse=False):
-            getattr(ours, key).data.copy_(parameter)
+    for name, parameter in packed.named_parameters():
+        plain.get_parameter(name).data.copy_(parameter)
+    for name, matrix in packed.packed().items():
+        plain.get_parameter(name).data.copy_(matrix.dequantize())
     return plain
 
 
@@ -111,12 +108,7 @@ def test_more_bits_are_nearer_to_the_checkpoint(folder: Path) -> None:
 def test_planned_bytes_are_those_that_are_held(folder: Path, quantization: str) -> None:
     made, formats = network(folder, quantization)
     held = sum(parameter.nbytes for parameter in made.parameters())
-    held += sum(
-        value.data.nbytes
-        for module in made.modules()
-        for value in vars(module).values()
-        if isinstance(value, PackedMatrix)
-    )
+    held += sum(matrix.data.nbytes for matrix in made.packed().values())
     assert formats.weight_bytes(made.config) == held
 
 

@@ -19,7 +19,6 @@ from qwen3vl.checkpoints.files import read_json
 from qwen3vl.checkpoints.progress import Progress
 from qwen3vl.checkpoints.shards import INDEX, read_headers, shard_files, some
 from qwen3vl.errors import CheckpointError, InputError
-from qwen3vl.kernels.packed import PackedMatrix
 from qwen3vl.model.network import Qwen3VL
 
 METHOD = "qwen3vl"
@@ -95,12 +94,7 @@ def load(network: Qwen3VL, folder: Path, *, progress: Progress | None = None) ->
 
 def _tensors(network: Qwen3VL) -> dict[str, torch.Tensor]:
     """Everything that a network holds, by module: parameters, and the bytes of packed matrices."""
-    found: dict[str, torch.Tensor] = dict(network.named_parameters())
-    for module_name, module in network.named_modules():
-        for name, value in vars(module).items():
-            if isinstance(value, PackedMatrix):
-                found[f"{module_name}.{name}"] = value.data
-    return found
+    return dict(network.named_parameters()) | {name: matrix.data for name, matrix in network.packed().items()}
 
 
 def _shards(tensors: Mapping[str, torch.Tensor]) -> Iterator[dict[str, torch.Tensor]]:

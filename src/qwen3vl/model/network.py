@@ -70,12 +70,20 @@ class Qwen3VL(nn.Module):
             self.lm_head.pack(packings.head)
             self.decoder.embed_tokens.to(torch.bfloat16)
 
+    def packed(self) -> dict[str, PackedMatrix]:
+        """The packed matrices by module and attribute, as `named_parameters` has the plain ones."""
+        return {
+            f"{module_name}.{name}": value
+            for module_name, module in self.named_modules()
+            for name, value in vars(module).items()
+            if isinstance(value, PackedMatrix)
+        }
+
     def release(self) -> None:
         """Gives all weights back. The network is of no use afterwards."""
-        for module in self.modules():
-            for name, value in vars(module).copy().items():
-                if isinstance(value, PackedMatrix):
-                    delattr(module, name)
+        for path in self.packed():
+            module, _, name = path.rpartition(".")
+            delattr(self.get_submodule(module), name)
         self.to_empty(device="meta")
 
     @property
