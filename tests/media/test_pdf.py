@@ -5,13 +5,14 @@ from __future__ import annotations
 import random
 import threading
 from io import BytesIO
+from pathlib import Path
 
 import numpy as np
 import PIL.Image
 import pytest
 
 from qwen3vl.errors import MediaError
-from qwen3vl.media.pdf import read_pages, render_pdf
+from qwen3vl.media.pdf import PdfPages, render_pdf
 from qwen3vl.media.types import MediaLimits
 from support.media_files import noise, pdf, pdf_of_objects
 
@@ -127,18 +128,18 @@ def test_threads_may_render_at_the_same_time() -> None:
     assert not wrong
 
 
-HELVETICA = "/Resources << /Font << /F << /Type /Font /Subtype /Type1 /BaseFont /Helvetica >> >> >>"
-
-
-def test_pages_are_read_without_rendering_them() -> None:
-    """In the size in which they would be drawn, with the text that the file has."""
-    data = pdf((200, 300), (601, 97), draw="BT /F 20 Tf 10 50 Td (Total: 12) Tj ET", extra=HELVETICA)
-    pages = read_pages(data)
-    assert [(page.width, page.height) for page in pages] == [(image.width, image.height) for image in render_pdf(data)]
-    assert [page.text for page in pages] == ["Total: 12"] * 2
-    assert [page.text for page in read_pages(pdf((200, 300)))] == [""]
-
-
-def test_pages_of_a_broken_file_are_refused() -> None:
-    with pytest.raises(MediaError):
-        read_pages(b"%PDF-1.4\nnothing")
+def test_some_pages_are_drawn_when_their_turn_comes(tmp_path: Path) -> None:
+    data = pdf((200, 100), (100, 200), (300, 300), draw=RED_LOWER_LEFT)
+    (tmp_path / "a.pdf").write_bytes(data)
+    every = list(render_pdf(data))
+    for source in (data, tmp_path / "a.pdf"):
+        third, first = PdfPages(source, (3, 1)).render()
+        assert np.array_equal(third.pixels, every[2].pixels)
+        assert np.array_equal(first.pixels, every[0].pixels)
+    for number in (0, 4):
+        with pytest.raises(MediaError, match=f"3 pages, and no page {number}"):
+            PdfPages(data, (1, number)).render()
+    with pytest.raises(MediaError, match="No such file"):
+        PdfPages(tmp_path / "b.pdf", (1,)).render()
+    with pytest.raises(MediaError, match="a PDF document is asked for"):
+        PdfPages(b"\x89PNG\r\n\x1a\n", (1,)).render()

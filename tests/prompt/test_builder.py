@@ -190,7 +190,7 @@ def test_every_way_to_send_a_picture_gives_the_same_prompt(builder: PromptBuilde
     prompts = [builder.build([user(part, "?")], allow_files=True) for part in parts]
     assert len({tuple(prompt.token_ids) for prompt in prompts}) == 1
     assert len({prompt.visuals[0].key for prompt in prompts}) == 1
-    with pytest.raises(MediaError, match=r"messages\[0\].content\[0\]: local files may not be named"):
+    with pytest.raises(MediaError, match=r"messages\[0\].content\[0\]\.image: local files may not be named"):
         builder.build([user(parts[1])])
 
 
@@ -245,7 +245,7 @@ def test_plain_text(builder: PromptBuilder) -> None:
     ],
 )
 def test_bad_media_are_errors_that_name_the_place(builder: PromptBuilder, part: dict[str, Any], message: str) -> None:
-    with pytest.raises(MediaError, match=rf"messages\[1\].content\[1\]: .*{message}"):
+    with pytest.raises(MediaError, match=rf"messages\[1\].content\[1\]\.\w+: .*{message}"):
         builder.build([{"role": "system", "content": "x"}, user("see", part)])
 
 
@@ -263,7 +263,8 @@ def test_too_many_pictures_stop_early(builder: PromptBuilder, make: Callable[[],
     """At 196 tokens each, 20 fill the context. 40 pictures of 2000x2000 would take 480 MB; no two are held at once."""
     parts = make()
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    with pytest.raises(ContextLengthError, match=r"messages\[0\].content\[\d+\]: .* the model's context has 4,096"):
+    message = r"messages\[0\].content\[\d+\]\.\w+: .* the model's context has 4,096"
+    with pytest.raises(ContextLengthError, match=message):
         builder.build([user(*parts)], min_pixels=200_704, max_pixels=200_704)
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 150_000  # KiB
 

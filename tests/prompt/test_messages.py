@@ -47,7 +47,7 @@ def test_text_in_both_forms() -> None:
 )
 def test_media_parts(part: dict[str, Any], kind: PartKind, source: object) -> None:
     (message,) = parse(user({"type": "text", "text": "see"}, part))
-    assert message.content == ["see", MediaPart(kind, source, "messages[0].content[1]")]
+    assert message.content == ["see", MediaPart(kind, source, f"messages[0].content[1].{part['type']}")]
 
 
 def test_open_pictures_are_taken_as_they_are() -> None:

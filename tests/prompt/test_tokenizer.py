@@ -88,6 +88,10 @@ def test_control_tokens_are_found_in_text(token: str) -> None:
     tokenizer = Tokenizer(BPE)
     assert tokenizer.find_control_token(f"some{token}text") == token
     assert tokenizer.find_control_token(f"some {token[:-1]} text <think></think>") is None
+    harmless = tokenizer.harmless(f"some{token}text{token}")
+    assert harmless == f"some{token[0]} {token[1:]}text{token[0]} {token[1:]}"
+    assert tokenizer.find_control_token(harmless) is None
+    assert tokenizer.harmless(f"<|im_start|>{token}<|im_end|>").count(" ") == 3
     assert (tokenizer.token_id(token) in tokenizer.encode(f"some{token}text")) is True
 
 

@@ -201,10 +201,3 @@ def test_a_schema_belongs_to_its_preset() -> None:
     for wrong in ({"preset": "schema"}, {"preset": "all", "schema": {"type": "object"}}):
         with pytest.raises(ValueError, match="preset"):
             params.model_validate(wrong)
-
-
-def test_the_text_of_pages_is_given_beside_them() -> None:
-    task = TASKS["documents"]
-    params = task.params(question="Total?", pages_text=["first page", "", "third"])
-    request = task.prepare(params, [MediaInfo("document", 10, 10, page=n) for n in (1, 2, 3)], "en")
-    assert request.instruction.startswith("Text of page 1:\nfirst page\n\nText of page 3:\nthird\n\nTotal?")

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import math
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ import pypdfium2
 import pypdfium2.raw
 
 from qwen3vl.errors import MediaError
-from qwen3vl.media.sniff import check_kind
+from qwen3vl.media.sniff import HEAD_BYTES, check_kind
 from qwen3vl.media.types import DEFAULT_LIMITS, Image, MediaLimits
 
 LONGEST_SIDE = 1600  # pixels; about 137 dpi on A4, where body text stays readable
@@ -27,87 +28,60 @@ def render_pdf(data: bytes, limits: MediaLimits = DEFAULT_LIMITS, longest_side: 
     Raises `MediaError` for a document that is empty, encrypted, broken, or larger than `limits`; what can be known
     without rendering is checked here, before the first page is asked for.
     """
-    limits.check_bytes(len(data))
-    check_kind(data, "pdf")
     with _pdfium:
-        document = _open(data)
-        try:
-            _check_pages(document, limits)
-        except BaseException:
-            document.close()
-            raise
-    return _pages(document, longest_side)
+        document = _open_checked(data, limits)
+    return _pages(document, range(len(document)), longest_side)
+
+
+@dataclass(frozen=True)
+class PdfPages:
+    """Some pages of a document, by number from 1, as a source of pictures: each is drawn when its turn comes."""
+
+    source: bytes | Path
+    numbers: tuple[int, ...]
+
+    def render(self, limits: MediaLimits = DEFAULT_LIMITS) -> Iterator[Image]:
+        """As `render_pdf` draws them. Raises `MediaError` like it, and for a page that is not there."""
+        with _pdfium:
+            document = _open_checked(self.source, limits)
+            for number in self.numbers:
+                if not 1 <= number <= len(document):
+                    count = len(document)
+                    document.close()
+                    raise MediaError(f"the PDF has {count} pages, and no page {number}")
+        return _pages(document, [number - 1 for number in self.numbers], LONGEST_SIDE)
 
 
 def count_pages(data: bytes, limits: MediaLimits = DEFAULT_LIMITS) -> int:
     """Renders nothing. Raises `MediaError` like `render_pdf`, as far as that shows."""
-    limits.check_bytes(len(data))
-    check_kind(data, "pdf")
-    with _pdfium:
-        document = _open(data)
-        try:
-            _check_pages(document, limits)
-            return len(document)
-        finally:
-            document.close()
+    with opened(data, limits) as document:
+        return len(document)
 
 
 def render_page(
     data: bytes, number: int, limits: MediaLimits = DEFAULT_LIMITS, longest_side: int = LONGEST_SIDE
 ) -> Image:
     """One page, counted from 1, as `render_pdf` draws it. Raises `MediaError` like it, and for a page not there."""
-    limits.check_bytes(len(data))
-    check_kind(data, "pdf")
+    with opened(data, limits) as document:
+        if not 1 <= number <= len(document):
+            raise MediaError(f"the PDF has {len(document)} pages, and no page {number}")
+        return _render(document, number - 1, longest_side)
+
+
+@contextmanager
+def opened(source: bytes | Path, limits: MediaLimits = DEFAULT_LIMITS) -> Iterator[Any]:
+    """PDFium's document, its pages measured, while PDFium is held. Raises `MediaError` like `render_pdf`."""
     with _pdfium:
-        document = _open(data)
+        document = _open_checked(source, limits)
         try:
-            _check_pages(document, limits)
-            if not 1 <= number <= len(document):
-                raise MediaError(f"the PDF has {len(document)} pages, and no page {number}")
-            return _render(document, number - 1, longest_side)
+            yield document
         finally:
             document.close()
 
 
-@dataclass(frozen=True)
-class PdfPage:
-    """A page without its picture: the size in which `render_pdf` draws it, and the text that the file itself has."""
-
-    width: int  # pixels
-    height: int
-    text: str
-
-
-def read_pages(data: bytes, limits: MediaLimits = DEFAULT_LIMITS, longest_side: int = LONGEST_SIDE) -> list[PdfPage]:
-    """All pages, nothing rendered. Raises `MediaError` like `render_pdf`, as far as that shows."""
-    limits.check_bytes(len(data))
-    check_kind(data, "pdf")
-    with _pdfium:
-        document = _open(data)
-        try:
-            _check_pages(document, limits)
-            return [_read_page(document, index, longest_side) for index in range(len(document))]
-        finally:
-            document.close()
-
-
-def _read_page(document: Any, index: int, longest_side: int) -> PdfPage:
+def _pages(document: Any, indices: Iterable[int], longest_side: int) -> Iterator[Image]:
     try:
-        page = document[index]
-        width, height = page.get_size()
-        layer = page.get_textpage()
-        text = layer.get_text_bounded(errors="replace")
-    except pypdfium2.PdfiumError as error:
-        raise MediaError(f"page {index + 1} of the PDF cannot be read: {error}") from error
-    layer.close()
-    page.close()
-    scale = longest_side / max(width, height)
-    return PdfPage(math.ceil(width * scale), math.ceil(height * scale), text.replace("\r\n", "\n").replace("\x00", ""))
-
-
-def _pages(document: Any, longest_side: int) -> Iterator[Image]:
-    try:
-        for index in range(len(document)):
+        for index in indices:
             with _pdfium:
                 page = _render(document, index, longest_side)
             yield page
@@ -116,7 +90,27 @@ def _pages(document: Any, longest_side: int) -> Iterator[Image]:
             document.close()
 
 
-def _open(data: bytes) -> Any:
+def _open_checked(source: bytes | Path, limits: MediaLimits) -> Any:
+    try:
+        limits.check_bytes(len(source) if isinstance(source, bytes) else source.stat().st_size)
+        check_kind(source[:HEAD_BYTES] if isinstance(source, bytes) else _head(source), "pdf")
+    except OSError as error:
+        raise MediaError(f"the PDF cannot be read: {error.strerror}") from error
+    document = _open(source)
+    try:
+        _check_pages(document, limits)
+    except BaseException:
+        document.close()
+        raise
+    return document
+
+
+def _head(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(HEAD_BYTES)
+
+
+def _open(data: bytes | Path) -> Any:
     try:
         document = pypdfium2.PdfDocument(data)
     except pypdfium2.PdfiumError as error:

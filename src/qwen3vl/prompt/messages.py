@@ -1,6 +1,6 @@
 """OpenAI-style messages, checked: what is text, what is media and where it stands. Opens no media, knows no template.
 
-Every error names the place, as in `messages[0].content[2]`, and says what is allowed there.
+Every error begins with the place, as in `messages[0].content[2]`, and says what is allowed there.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import Any, Literal
 import PIL.Image
 
 from qwen3vl.errors import InputError
+from qwen3vl.media.pdf import PdfPages
 from qwen3vl.media.types import Image, Video
 
 PartKind = Literal["image", "video", "pdf", "file"]
@@ -28,7 +29,9 @@ _PART_TYPES = ("text", *_URL_PARTS, "file", *_OBJECT_PARTS)
 
 @dataclass(frozen=True)
 class MediaPart:
-    """A picture, video or document that a message holds; `file` is whichever of the three its bytes are."""
+    """A picture, video or document that a message holds; `file` is whichever of the three its bytes are. `where` is its
+    place, as `messages[0].content[2].image_url`.
+    """
 
     kind: PartKind
     source: object
@@ -139,11 +142,12 @@ def _part(part: object, role: str, where: str) -> str | MediaPart:
         return value
     if role not in _MEDIA_ROLES:
         raise InputError(f"{where}: a message of role {role!r} holds only text; media belong to {_list(_MEDIA_ROLES)}")
+    place = f"{where}.{kind}"
     if kind in _URL_PARTS:
-        return MediaPart(_URL_PARTS[kind], _url(value, f"{where}.{kind}"), where)
+        return MediaPart(_URL_PARTS[kind], _url(value, place), place)
     if kind == "file":
-        return MediaPart("file", _file_data(value, f"{where}.file"), where)
-    return MediaPart(_OBJECT_PARTS[kind], _object(value, kind, f"{where}.{kind}"), where)
+        return MediaPart("file", _file_data(value, place), place)
+    return MediaPart(_OBJECT_PARTS[kind], _object(value, kind, place), place)
 
 
 def _url(value: object, where: str) -> str:
@@ -174,6 +178,8 @@ def _object(value: object, kind: str, where: str) -> object:
         allowed += (PIL.Image.Image, Image)
     elif kind == "video":
         allowed += (Video,)
+    else:
+        allowed += (PdfPages,)
     if not isinstance(value, allowed):
         names = _list(dict.fromkeys(type_.__name__ for type_ in allowed))
         raise InputError(f"{where} is of type {type(value).__name__}; allowed are {names}")

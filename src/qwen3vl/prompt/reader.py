@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from qwen3vl.errors import ContextLengthError, MediaError
 from qwen3vl.media.image import decode_image
-from qwen3vl.media.pdf import render_pdf
+from qwen3vl.media.pdf import PdfPages, render_pdf
 from qwen3vl.media.sniff import check_kind, media_kind
 from qwen3vl.media.source import read_source
 from qwen3vl.media.types import Image, MediaLimits, Video, VideoSampling
@@ -59,6 +59,8 @@ class MediaReader:
             height, width = part.source.frames[0].shape[:2]
             self.limits.check_size(width, height)
             return self._place_video(part.source, *self._frame_size(len(part.source.frames), height, width))
+        if isinstance(part.source, PdfPages):
+            return self._place_pictures(part.source.render(self.limits))
         source = read_source(part.source, allow_files=self.allow_files, limits=self.limits)
         if isinstance(source, Image):
             return self._place_pictures([source])

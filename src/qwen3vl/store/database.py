@@ -13,6 +13,7 @@ from qwen3vl.store.ledger import Ledger
 from qwen3vl.store.media import MediaStore
 from qwen3vl.store.messages import Messages
 from qwen3vl.store.migrations import migrate
+from qwen3vl.store.page_texts import PageTexts
 from qwen3vl.store.sessions import Database
 
 
@@ -28,6 +29,7 @@ class Store:
         self.media = MediaStore(database, media_dir)
         self.files = Files(database)
         self.indexes = VideoIndexes(database)
+        self.page_texts = PageTexts(database)
         self.keys = Keys(database)
         self.ledger = Ledger(database)
 

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from html import escape
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 from markdown_it import MarkdownIt
 
@@ -40,10 +40,16 @@ class ExportedFile:
     data: bytes
 
 
-def export(store: Store, conversation: Conversation, format: ExportFormat) -> ExportedFile:
-    """Raises `InputError` for an unknown format."""
+def export(
+    store: Store,
+    conversation: Conversation,
+    format: ExportFormat,
+    *,
+    as_json: Callable[[Message], Mapping[str, Any]] = asdict,
+) -> ExportedFile:
+    """`as_json`: a message as JSON has it. Raises `InputError` for an unknown format."""
     if format == "json":
-        return _file(conversation, "json", "application/json", _json(store, conversation))
+        return _file(conversation, "json", "application/json", _json(store, conversation, as_json))
     branch = [] if conversation.active is None else store.messages.path(conversation.active)
     if format == "markdown":
         return _file(conversation, "md", "text/markdown", _as_markdown(conversation, branch))
@@ -58,13 +64,13 @@ def _file(conversation: Conversation, ending: str, media_type: str, text: str) -
     return ExportedFile(f"{name}.{ending}", f"{media_type}; charset=utf-8", text.encode())
 
 
-def _json(store: Store, conversation: Conversation) -> str:
+def _json(store: Store, conversation: Conversation, as_json: Callable[[Message], Mapping[str, Any]]) -> str:
     messages = store.messages.tree(conversation.id)
     hashes = dict.fromkeys(part["media"] for message in messages for part in message.content if "media" in part)
     media = [asdict(found) for sha256 in hashes if (found := store.media.get(sha256)) is not None]
     tree = {
         "conversation": {key: value for key, value in asdict(conversation).items() if key != "owner"},
-        "messages": [asdict(message) for message in messages],
+        "messages": [as_json(message) for message in messages],
         "media": media,
     }
     return json.dumps(tree, ensure_ascii=False, indent=2) + "\n"

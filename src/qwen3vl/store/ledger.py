@@ -20,9 +20,11 @@ class Ledger:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def add(self, row: UsageRow) -> None:
+    def add(self, *rows: UsageRow) -> None:
         with self._database.writing() as session:
-            session.add(LedgerEntry(**storable({**asdict(row), "created": row.created or time.time()})))
+            session.add_all(
+                LedgerEntry(**storable({**asdict(row), "created": row.created or time.time()})) for row in rows
+            )
 
     def rows(
         self, *, key: str | None = None, since: float | None = None, until: float | None = None, limit: int = 100

@@ -21,7 +21,7 @@ from sqlalchemy import delete, select
 from qwen3vl.errors import StoreError
 from qwen3vl.store.records import Media
 from qwen3vl.store.sessions import Database
-from qwen3vl.store.tables import FileRow, MediaRow, MessageMediaRow, VideoIndexRow
+from qwen3vl.store.tables import FileRow, MediaOwnerRow, MediaRow, MessageMediaRow, VideoIndexRow
 from qwen3vl.store.text import storable
 
 _INCOMING = "incoming"  # files that are not whole yet
@@ -54,8 +54,10 @@ class MediaStore:
         duration: float | None = None,
         pages: int | None = None,
         name: str = "",
+        owner: str = "",
     ) -> Media:
-        """Keeps the bytes, or the file, unless they are there already; their first description stays.
+        """Keeps the bytes, or the file, unless they are there already; their first description stays. From then on
+        `owner` may see them.
 
         Until something refers to them they last as long as `sweep` gives them. Raises `StoreError` for a disk
         that is full.
@@ -69,6 +71,7 @@ class MediaStore:
                 row = session.get(MediaRow, sha256)
                 if row is not None and self.path(sha256).is_file():
                     row.seen = now
+                    session.merge(MediaOwnerRow(sha256=sha256, owner=owner))
                     return _record(row)
             # Written outside of a transaction, since others would have to wait for the disk.
             written = self._write(data, sha256)
@@ -91,14 +94,19 @@ class MediaStore:
                         )
                         session.add(row)
                     row.seen = now
+                    session.flush()  # an owner refers to it
+                    session.merge(MediaOwnerRow(sha256=sha256, owner=owner))
                     return _record(row)
             finally:
                 written.unlink(missing_ok=True)
 
-    def get(self, sha256: str) -> Media | None:
+    def get(self, sha256: str, owner: str | None = None) -> Media | None:
+        """None also for what `owner` has not brought here himself, if one is given."""
         with self._database.reading() as session:
             row = session.get(MediaRow, sha256)
-            return None if row is None else _record(row)
+            if row is None or (owner is not None and session.get(MediaOwnerRow, (sha256, owner)) is None):
+                return None
+            return _record(row)
 
     def path(self, sha256: str) -> Path:
         """Where the bytes of that hash are, if they are there."""

@@ -33,8 +33,29 @@ def _video_indexes(connection: Connection) -> None:
         connection.exec_driver_sql(statement)
 
 
+def _page_texts(connection: Connection) -> None:
+    connection.exec_driver_sql(
+        "CREATE TABLE page_texts (sha256 VARCHAR(64) NOT NULL, page INTEGER NOT NULL, model TEXT NOT NULL, "
+        "text TEXT NOT NULL, seen FLOAT NOT NULL, CONSTRAINT pk_page_texts PRIMARY KEY (sha256, page, model))"
+    )
+
+
+def _media_owners(connection: Connection) -> None:
+    for statement in (
+        "CREATE TABLE media_owners (sha256 VARCHAR(64) NOT NULL, owner VARCHAR(64) NOT NULL, "
+        "CONSTRAINT pk_media_owners PRIMARY KEY (sha256, owner), "
+        "CONSTRAINT fk_media_owners_sha256 FOREIGN KEY(sha256) REFERENCES media (sha256) ON DELETE CASCADE)",
+        "INSERT INTO media_owners (sha256, owner) "
+        "SELECT message_media.sha256, conversations.owner FROM message_media "
+        "JOIN messages ON messages.id = message_media.message "
+        "JOIN conversations ON conversations.id = messages.conversation "
+        "UNION SELECT sha256, owner FROM files UNION SELECT sha256, owner FROM video_indexes",
+    ):
+        connection.exec_driver_sql(statement)
+
+
 # STEPS[n - 1] makes version n + 1 of version n. A step is plain SQL for both databases and never changes again.
-STEPS: Sequence[Step] = (_video_indexes,)
+STEPS: Sequence[Step] = (_video_indexes, _page_texts, _media_owners)
 
 
 def migrate(database: Database, steps: Sequence[Step] = STEPS) -> None:

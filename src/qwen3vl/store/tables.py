@@ -102,6 +102,14 @@ class MessageMediaRow(Base):
     sha256: Mapped[str] = mapped_column(ForeignKey("media.sha256"), primary_key=True, index=True)
 
 
+class MediaOwnerRow(Base):
+    """Who has brought which media here, and may therefore see them."""
+
+    __tablename__ = "media_owners"
+    sha256: Mapped[str] = mapped_column(ForeignKey("media.sha256", ondelete="CASCADE"), primary_key=True)
+    owner: Mapped[str] = mapped_column(String(64), primary_key=True)
+
+
 class FileRow(Base):
     __tablename__ = "files"
     id: Mapped[str] = mapped_column(String(40), primary_key=True)
@@ -168,3 +176,14 @@ class VideoSegmentRow(Base):
     end: Mapped[float]
     summary: Mapped[str | None] = mapped_column(Text)
     events: Mapped[list[Any] | None]
+
+
+class PageTextRow(Base):
+    """What a model has read on a page of a document, which need not be among the media."""
+
+    __tablename__ = "page_texts"
+    sha256: Mapped[str] = mapped_column(String(64), primary_key=True)
+    page: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)  # from 1
+    model: Mapped[str] = mapped_column(Text, primary_key=True)
+    text: Mapped[str] = mapped_column(Text)
+    seen: Mapped[float]  # when it was last asked for

@@ -81,13 +81,18 @@ class Task(ABC, Generic[P]):
     def summary(self, language: Language) -> str:
         return self.summaries[language]
 
-    def prepare(self, params: P, media: Sequence[MediaInfo], language: Language) -> TaskRequest:
-        """What to ask about `media`. Raises `InputError` for media that the task has no use for, or lacks."""
+    def check(self, media: Sequence[MediaInfo]) -> None:
+        """Raises `InputError` for media that the task has no use for, or lacks."""
         for medium in media:
             if medium.kind not in self.accepts:
-                raise InputError(f"the task {self.name!r} takes no {medium.kind}; it takes {_list(self.accepts)}")
+                allowed = _list(self.accepts)
+                raise InputError(f"the task {self.name!r} takes no {medium.kind}; it takes {allowed}", param="media")
         if self.needs and not any(medium.kind in self.needs for medium in media):
-            raise InputError(f"the task {self.name!r} needs {_list(self.needs, ' or ')}")
+            raise InputError(f"the task {self.name!r} needs {_list(self.needs, ' or ')}", param="media")
+
+    def prepare(self, params: P, media: Sequence[MediaInfo], language: Language) -> TaskRequest:
+        """What to ask about `media`. Raises `InputError` like `check`, and for parameters that media contradict."""
+        self.check(media)
         return self._ask(params, media, language)
 
     def reader(self, params: P, media: Sequence[MediaInfo], *, thinking: bool = False) -> Reader:

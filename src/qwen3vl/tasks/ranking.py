@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 _SATURATION = 1.5  # BM25's k1: how soon more of the same word stops to count
 _LENGTH = 0.75  # BM25's b: how much a long text must have more of a word
-_UNSPACED = r"\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"  # scripts written without spaces
-_PIECE = re.compile(rf"[{_UNSPACED}]+|[^\W_{_UNSPACED}]+")
+UNSPACED = r"\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"  # scripts written without spaces
+_PIECE = re.compile(rf"[{UNSPACED}]+|[^\W_{UNSPACED}]+")
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ def terms(text: str) -> list[str]:
     """Words in either case and width as one; where words are not spaced, characters and pairs of neighbours."""
     found: list[str] = []
     for piece in _PIECE.findall(unicodedata.normalize("NFKC", text).casefold()):
-        if re.match(rf"[{_UNSPACED}]", piece):
+        if re.match(rf"[{UNSPACED}]", piece):
             found += [*piece, *(piece[i : i + 2] for i in range(len(piece) - 1))]
         else:
             found.append(piece)

@@ -13,11 +13,27 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from qwen3vl.tasks.exports import Export, exports_of
 from qwen3vl.tasks.grounding import SCALE, Box, Mark, Point
+from qwen3vl.tasks.quotes import QuotedPage
+
+TextSource = Literal["layer", "model", "none"]
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """That the model is shown a page. `source`: where the text came from that went along: the document's own layer, a
+    model that has read the page, or nowhere. `layer`: the layer's characters with their places.
+    """
+
+    source: TextSource = "none"
+    layer: QuotedPage | None = None
 
 
 @dataclass(frozen=True)
 class MediaInfo:
-    """A medium of the question, in its original size: a picture, a video, or one page of a document."""
+    """A medium of the question, in its original size: a picture, a video, or one page of a document.
+
+    Of a document that is too long to be shown whole, the pages that are shown have a `sheet`.
+    """
 
     kind: Literal["image", "video", "document"]
     width: int  # pixels
@@ -25,6 +41,8 @@ class MediaInfo:
     duration: float | None = None  # seconds of a video
     page: int | None = None  # of a document, from 1
     name: str = ""
+    file: int = 0  # of the question, from 0
+    sheet: Sheet | None = None
 
 
 class _Item(BaseModel):
@@ -148,12 +166,30 @@ class TimedEvent(_Item):
 
 
 class Citation(_Item):
-    """Where an answer about a document stands: the page from 1, its words, and their place in the page."""
+    """Where an answer about a document stands: the page (from 1, in file number `file` of the question), its words, and
+    their place in the page, which is medium number `picture` of the question.
+
+    `exact`: the words were found in the document's own text; `lines` are then where each of their lines stands, and
+    `box` is around them. Else `box` is what the model says.
+    """
 
     kind: Literal["citation"] = "citation"
     page: int
+    file: int = 0
+    picture: int = 0
     quote: str = ""
     box: BoxMark | None = None
+    lines: list[BoxMark] = Field(default_factory=list)
+    exact: bool = False
+
+
+class SeenPage(_Item):
+    """A page that the model was shown, numbered like a citation's; `text`: where the text came from that went along."""
+
+    page: int
+    file: int = 0
+    picture: int = 0
+    text: TextSource = "none"
 
 
 Item = (
@@ -175,6 +211,7 @@ class TaskResult(BaseModel):
     diagrams: list[DiagramDocument] = Field(default_factory=list)
     events: list[TimedEvent] = Field(default_factory=list)
     pages: list[Citation] = Field(default_factory=list)
+    seen: list[SeenPage] = Field(default_factory=list)
     warnings: list[str] = Field(default_factory=list)
 
     def items(self) -> Iterator[tuple[str, int, Item]]:

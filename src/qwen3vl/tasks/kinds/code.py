@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Literal
 
@@ -19,9 +20,13 @@ from qwen3vl.tasks.base import (
 )
 from qwen3vl.tasks.code import find_code, parse_code
 from qwen3vl.tasks.fields import parse_fields
-from qwen3vl.tasks.kinds.shared import first_json, named_values
+from qwen3vl.tasks.kinds.shared import first_json, named_values, unfinished_warnings
 from qwen3vl.tasks.results import CodeBlock, MediaInfo, TaskResult
 
+_MADE_UP = re.compile(
+    r"\brandom\b|\bdefault_rng\b|\b(?:dummy|sample|example|made[- ]up|placeholder)[ _-]?(?:data|values)\b", re.I
+)
+_NOT_READ = "the program makes up values by itself, which were not read from the chart"
 _PICTURE: frozenset[Accepted] = frozenset({"image", "document"})
 
 
@@ -88,11 +93,13 @@ class ChartToCode(Task[ChartParams]):
 
     def _read(self, answer: str, whole: bool, params: ChartParams, media: Sequence[MediaInfo]) -> TaskResult:
         if params.result == "code":
-            return _code(answer, whole, "python")
+            found = _code(answer, whole, "python")
+            made_up = whole and any(_MADE_UP.search(block.source) for block in found.code)
+            return found.model_copy(update={"warnings": [*found.warnings, _NOT_READ]}) if made_up else found
         if not whole:
             return TaskResult(text=answer)
         fields = parse_fields(answer)
-        warnings = [] if fields else ["no values were found in the answer"]
+        warnings = unfinished_warnings(answer) if fields else ["no values were found in the answer"]
         return TaskResult(
             text=answer, fields=named_values(fields), data=first_json(answer, whole=True), warnings=warnings
         )

@@ -11,8 +11,9 @@ from pydantic import Field, model_validator
 from qwen3vl.engine.grammar import Grammar
 from qwen3vl.tasks.base import Language, StrictParams, Task, TaskRequest, param, read_only_options, words
 from qwen3vl.tasks.fields import parse_fields
-from qwen3vl.tasks.kinds.shared import TEXT, first_json, list_of, named_values, object_of
+from qwen3vl.tasks.kinds.shared import TEXT, first_json, list_of, named_values, object_of, unfinished_warnings
 from qwen3vl.tasks.results import MediaInfo, TaskResult
+from qwen3vl.tasks.schema_faults import schema_fault
 
 RECEIPT: Mapping[str, Any] = object_of(
     {
@@ -76,8 +77,8 @@ class Extract(Task[ExtractParams]):
     def _read(self, answer: str, whole: bool, params: ExtractParams, media: Sequence[MediaInfo]) -> TaskResult:
         if not whole:
             return TaskResult(text=answer)  # a value may still grow, and one that is nested change its name
-        fields = parse_fields(answer)
-        warnings = [] if fields else ["no fields were found in the answer"]
-        return TaskResult(
-            text=answer, fields=named_values(fields), data=first_json(answer, whole=True), warnings=warnings
-        )
+        fields, data = parse_fields(answer), first_json(answer, whole=True)
+        warnings = unfinished_warnings(answer) if fields else ["no fields were found in the answer"]
+        if fields and params.schema_ is not None and (fault := schema_fault(data, params.schema_)):
+            warnings.append(f"the answer is not what the schema asks for: {fault}")
+        return TaskResult(text=answer, fields=named_values(fields), data=data, warnings=warnings)

@@ -57,5 +57,12 @@ def first_json(answer: str, *, whole: bool) -> Any:
     return next(json_values(answer, unfinished=whole), None)
 
 
+def unfinished_warnings(answer: str) -> list[str]:
+    """That the JSON of the whole answer was not finished, if what is read of it had to be closed for it."""
+    if next(json_values(answer), None) == first_json(answer, whole=True):
+        return []
+    return ["the JSON of the answer is not finished; what there is of it was taken"]
+
+
 def named_values(fields: Mapping[str, str]) -> list[NamedValue]:
     return [NamedValue(name=name, value=value) for name, value in fields.items()]
