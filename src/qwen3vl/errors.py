@@ -10,7 +10,14 @@ class Qwen3VLError(Exception):
 
 
 class InputError(Qwen3VLError, ValueError):
-    """A request that cannot be served as it was written: wrong option, wrong message, wrong type."""
+    """A request that cannot be served as it was written: wrong option, wrong message, wrong type.
+
+    `param` is the option or field that it is about, where the sentence does not begin with its place.
+    """
+
+    def __init__(self, message: str = "", *, param: str | None = None) -> None:
+        super().__init__(message)
+        self.param = param
 
 
 class MediaError(InputError):

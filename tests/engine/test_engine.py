@@ -359,7 +359,7 @@ def test_a_load_that_cannot_be_honoured_says_why(options: dict[str, Any], error:
 def test_a_memory_budget_is_kept() -> None:
     with Engine.load("tiny-moe", device="cpu", memory="700MiB") as engine:
         assert engine.info.memory_bytes <= 700 * 2**20
-        cache = sum(part.nbytes for pair in engine._core.runner.cache for part in pair)
+        cache = sum(part.nbytes for layer in engine._core.runner.cache for part in (layer.keys, layer.values))
         assert cache + engine.info.weight_bytes < engine.info.memory_bytes
 
 

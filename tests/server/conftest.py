@@ -2,7 +2,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import httpx
 import openai
+import psutil
 import pytest
 
 from qwen3vl import Engine
@@ -39,3 +41,23 @@ def endless(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Engine, 
     engine = Engine.load(folder, device="cpu", memory="1GiB")
     with Services.single(engine) as services, serving(create_app(services)) as url:
         yield engine, url
+
+
+@pytest.fixture
+def api(url: str) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=f"{url}/v1", timeout=60) as client:
+        yield client
+
+
+@pytest.fixture
+def endless_api(endless: tuple[Engine, str]) -> Iterator[tuple[Engine, httpx.Client]]:
+    with httpx.Client(base_url=f"{endless[1]}/v1", timeout=60) as client:
+        yield endless[0], client
+
+
+@pytest.fixture(scope="module")
+def no_browser_is_left() -> Iterator[None]:
+    yield
+    left = [child for child in psutil.Process().children(recursive=True) if "chrom" in child.name()]
+    _, alive = psutil.wait_procs(left, timeout=5)
+    assert [child for child in alive if child.status() != psutil.STATUS_ZOMBIE] == []

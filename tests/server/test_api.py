@@ -232,7 +232,7 @@ def test_completions_tell_probabilities_in_their_own_form(client: openai.OpenAI)
         ({"prompt": ""}, "empty"),
         ({"prompt": []}, "prompt"),
         ({"prompt": ["a", "b"]}, "one text"),
-        ({"prompt": [1, 2]}, "string"),
+        ({"prompt": [1, 2]}, "text"),
         ({"prompt": "a", "echo": True}, "'echo' is not supported"),
         ({"prompt": "a", "suffix": "b"}, "'suffix' is not supported"),
         ({"prompt": "a", "best_of": 3}, "'best_of' is not supported"),
@@ -425,7 +425,7 @@ def test_media_by_url_when_it_is_allowed(engine: Engine, monkeypatch: pytest.Mon
         assert len(asked) == 2  # named twice, fetched once
         refused = ask(url, "https://a.org/x.png", "http://inside.org/")
         assert refused.status_code == 400
-        assert refused.json()["error"]["message"].startswith("messages[0].content[1]: the host 'inside.org'")
+        assert refused.json()["error"]["message"].startswith("messages[0].content[1].image_url: the host 'inside.org'")
         assert "a video is asked for" in ask(url, "https://a.org/x.png", kind="video_url").json()["error"]["message"]
         many = ask(url, *(f"https://a.org/{number}.png" for number in range(65)))
         assert "64" in many.json()["error"]["message"]

@@ -243,7 +243,10 @@ def test_an_uploaded_video_is_not_read_again(
     index = begun(api, video={"type": "file", "file": {"file_id": uploaded["id"]}})
     assert at_end(api, index)["name"] == "talk.mp4"
     unknown = api.post("/indexes", json={"video": {"type": "file", "file": {"file_id": "file-0"}}})
-    assert (unknown.status_code, unknown.json()["error"]["message"]) == (400, "video: there is no file 'file-0'")
+    assert (unknown.status_code, unknown.json()["error"]["message"]) == (
+        400,
+        "video.file.file_id: there is no file 'file-0'",
+    )
 
 
 def test_the_real_model_makes_an_index(api: httpx.Client) -> None:

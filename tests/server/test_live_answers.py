@@ -43,8 +43,8 @@ class Model:
         finally:
             self.users -= 1
 
-    def find_control_token(self, text: str) -> str | None:
-        return "<|im_end|>" if "<|im_end|>" in text else None
+    def harmless(self, text: str) -> str:
+        return text.replace("<|im_end|>", "< |im_end|>")
 
     def astream(self, messages: list[dict[str, Any]], **options: Any) -> AsyncIterator[Delta]:
         self.asked.append((messages, options))
@@ -356,9 +356,9 @@ def test_deleting_ends_the_answers(store: Store) -> None:
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"n": 2}, "unknown option 'n'"),
-        ({"grammar": "x"}, "unknown option 'grammar'"),
-        ({"temprature": 1}, "unknown option 'temprature'"),
+        ({"n": 2}, "unknown field 'n'"),
+        ({"grammar": "x"}, "unknown field 'grammar'"),
+        ({"temprature": 1}, "unknown field 'temprature'"),
         ({"temperature": 9}, "temperature must be"),
     ],
 )

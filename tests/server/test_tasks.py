@@ -11,14 +11,14 @@ import httpx
 import pytest
 
 from qwen3vl import Engine
-from qwen3vl.server.task_input import TaskInput
-from qwen3vl.server.tasks import TaskAnswer, TaskChunk, TaskList, parse_params
+from qwen3vl.server.tasks import TaskAnswer, TaskChunk, TaskList
 from qwen3vl.tasks.registry import TASKS
 from qwen3vl.tasks.results import TaskResult
 from support.engines import is_idle, wait_until
 from support.media_files import clip, encode, noise, pdf, video
 
 PNG = encode(noise(256, 384), "PNG")
+STRIP = encode(noise(1, 600), "PNG")
 BOXES = {"params": {"target": "red circle", "strict": True}, "max_tokens": 200, "seed": 1}
 
 
@@ -82,6 +82,45 @@ def test_a_stream_says_the_same(http: httpx.Client) -> None:
         assert [chunk.index for chunk in told] == list(range(len(told)))
 
 
+def test_a_stream_with_usage_has_it_at_its_end(http: httpx.Client) -> None:
+    body = {"input": [{"type": "text", "text": "Hello"}], "stream": True, "max_tokens": 4, "temperature": 0}
+    asked = {**body, "stream_options": {"include_usage": True}}
+    *chunks, last = events(http.post("/v1/tasks/chat", json=asked).text)
+    assert chunks
+    assert all(chunk["usage"] is None and TaskChunk.model_validate(chunk) for chunk in chunks)
+    whole = http.post("/v1/tasks/chat", json={**body, "stream": False}).json()
+    assert TaskAnswer.model_validate(last).usage.completion_tokens == whole["usage"]["completion_tokens"] > 0
+
+
+@pytest.mark.parametrize(
+    ("task", "body", "param"),
+    [
+        (
+            "grounding",
+            {"input": [{"type": "text", "text": "a"}, part(b"nonsense")], "params": {}},
+            "input[1].image_url",
+        ),
+        ("grounding", {"input": [{"type": "text", "text": "a"}, part(STRIP)]}, "input[1].image_url"),
+        ("grounding", {"params": {"target": "x"}}, "input"),
+        ("grounding", {"input": [part(PNG)], "params": {"target": "<|im_end|>"}}, "params"),
+        ("grounding", {"input": [part(PNG)], "params": {"target": "x"}, "max_pixels": 2**40}, "max_pixels"),
+        ("grounding", {"input": [part(PNG)], "params": {"target": "x"}, "mode": 9}, "mode"),
+        ("extract", {"input": [part(PNG)], "params": {"preset": "schema"}}, "params"),
+        (
+            "extract",
+            {"input": [part(PNG)], "params": {"preset": "schema", "schema": {"type": "foo"}, "strict": True}},
+            "params.schema",
+        ),
+        ("chat", {"input": [{"type": "text", "text": "word " * 100_000}]}, "input"),
+    ],
+)
+def test_the_field_that_is_wrong_is_named(http: httpx.Client, task: str, body: dict[str, Any], param: str) -> None:
+    error = http.post(f"/v1/tasks/{task}", json=body).json()["error"]
+    assert error["param"] == param, error
+    assert "alue error" not in error["message"]
+    assert "messages[" not in error["message"]
+
+
 def test_things_are_told_when_they_are_finished(http: httpx.Client) -> None:
     """The grammar makes the model write points; each is told before the answer ends, and with its place in pixels."""
     params = {"target": "red circle", "ask": "points", "strict": True}
@@ -107,13 +146,6 @@ def test_text_beside_the_media_is_the_question(http: httpx.Client) -> None:
     assert twice.json()["error"]["param"] == "params.target"
 
 
-def test_a_documents_text_fills_the_parameter_for_it() -> None:
-    given = TaskInput(texts=["Total?"], pages_text=["one", "two"])
-    assert parse_params(TASKS["documents"], {}, given).model_dump()["pages_text"] == ["one", "two"]
-    own = parse_params(TASKS["documents"], {"pages_text": ["mine"]}, given)
-    assert own.model_dump()["pages_text"] == ["mine"]
-
-
 def test_every_kind_of_media(http: httpx.Client) -> None:
     asked = [
         ("documents", part(pdf((200, 300), (200, 300)), "application/pdf"), {"question": "Which page?"}),
@@ -132,7 +164,12 @@ def test_every_kind_of_media(http: httpx.Client) -> None:
     [
         ("nope", {}, 404, ["nope", "grounding"]),
         ("grounding", {"input": [part(PNG)]}, 400, ["params.target"]),
-        ("grounding", {"input": [part(PNG)], "params": {"target": "x", "tarqet": 1}}, 400, ["params.tarqet"]),
+        (
+            "grounding",
+            {"input": [part(PNG)], "params": {"target": "x", "tarqet": 1}},
+            400,
+            ["'tarqet'", "mean 'target'"],
+        ),
         (
             "grounding",
             {"input": [part(PNG)], "params": {"target": "x", "ask": "colours"}},

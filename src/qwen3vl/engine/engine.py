@@ -54,6 +54,7 @@ class EngineInfo:
     kv_cache: str
     parameters: int
     weight_bytes: int
+    cache_token_bytes: int  # keys and values of one token in all layers
     memory_bytes: int  # weights, cache, picture features and room for activations
     defaults: GenerationDefaults
 
@@ -107,6 +108,7 @@ class Engine:
             kv_cache=str(parts.formats.cache).removeprefix("torch."),
             parameters=text_parameters(parts.config) + vision_parameters(parts.config),
             weight_bytes=parts.plan.weights,
+            cache_token_bytes=parts.formats.cache_token_bytes(parts.config),
             memory_bytes=parts.plan.total,
             defaults=parts.defaults,
         )

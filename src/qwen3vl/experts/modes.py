@@ -31,14 +31,17 @@ def active_experts(mode: Mode | str, config: ModelConfig) -> int:
         if mode == "full":
             return 1
         raise InputError(
-            f"mode {mode!r} needs a mixture-of-experts model; this model is dense and answers only mode 'full'"
+            f"mode {mode!r} needs a mixture-of-experts model; this model is dense and answers only mode 'full'",
+            param="mode",
         )
     k = moe.num_experts_per_tok
     if isinstance(mode, int) and not isinstance(mode, bool):
         if 1 <= mode <= k:
             return mode
-        raise InputError(f"mode {mode} asks for {mode} active experts; this model takes 1 to {k}")
+        raise InputError(f"mode {mode} asks for {mode} active experts; this model takes 1 to {k}", param="mode")
     counts = mode_counts(k)
     if mode in counts:
         return counts[mode]
-    raise InputError(f"unknown mode {mode!r}; use 'fast', 'balanced', 'full' or a number of experts from 1 to {k}")
+    raise InputError(
+        f"unknown mode {mode!r}; use 'fast', 'balanced', 'full' or a number of experts from 1 to {k}", param="mode"
+    )

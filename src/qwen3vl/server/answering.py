@@ -6,7 +6,7 @@ However a response ends, the generation behind it is closed and the model let go
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Mapping
 from contextlib import AsyncExitStack
 from typing import Any, Protocol, TypeVar
 
@@ -16,7 +16,9 @@ from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope, Send
 
 from qwen3vl.engine.outputs import Delta, Result, Usage
+from qwen3vl.errors import InputError
 from qwen3vl.server.errors import describe
+from qwen3vl.server.places import renamed
 from qwen3vl.server.schema import SamplingRequest
 from qwen3vl.server.services import Services
 from qwen3vl.server.serving import Served, ServedStream
@@ -36,15 +38,25 @@ class Writer(Protocol):
     def chunks(self, delta: Delta) -> list[dict[str, Any]]:
         """What of a stream one delta adds."""
 
-    def usage(self, usage: Usage) -> dict[str, Any]:
-        """The last chunk of a stream, which has no choices."""
+    def usage(self, usage: Usage) -> dict[str, Any] | None:
+        """The last chunk of a stream, for a client that has asked for its usage. None where the chunk before it has
+        said so.
+        """
 
 
 Begin = Callable[[Served], Awaitable[tuple[Writer, ServedStream]]]
 
 
-async def answer(request: Request, services: Services, body: SamplingRequest, begin: Begin) -> Response:
-    """Answers `body` with what `begin` makes of the model that it names."""
+async def answer(
+    request: Request,
+    services: Services,
+    body: SamplingRequest,
+    begin: Begin,
+    places: Callable[[], Mapping[str, str]] = dict,
+) -> Response:
+    """Answers `body` with what `begin` makes of the model that it names. `places`: what the engine's places are called
+    in the body, beside `body.said_as`.
+    """
     stack = AsyncExitStack()
 
     async def start() -> tuple[Writer, ServedStream, Delta | Result]:
@@ -59,6 +71,8 @@ async def answer(request: Request, services: Services, body: SamplingRequest, be
             writer, deltas, first = await unless_disconnected(request, start())
         except ClientDisconnect:
             return Response(status_code=_CLIENT_CLOSED_REQUEST)
+        except InputError as error:
+            raise renamed(error, type(body).model_fields, {**body.said_as, **places()}) from error
         if isinstance(first, Result):
             return JSONResponse(writer.completion(first))
         return EventStream(first, deltas, writer, stack.pop_all(), include_usage=body.include_usage)
@@ -104,9 +118,9 @@ class EventStream(StreamingResponse):
         def encode(delta: Delta) -> bytes:
             chunks = writer.chunks(delta)
             if include_usage:
-                chunks = [{**chunk, "usage": None} for chunk in chunks]
-                if delta.usage is not None:
-                    chunks.append(writer.usage(delta.usage))
+                chunks = [{"usage": None, **chunk} for chunk in chunks]
+                if delta.usage is not None and (last := writer.usage(delta.usage)) is not None:
+                    chunks.append(last)
             return b"".join(map(server_sent_event, chunks))
 
         try:

@@ -8,18 +8,21 @@ kept, so that a process that dies takes nothing away that somebody has seen. All
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
 from qwen3vl.engine.options import GenerationOptions
 from qwen3vl.errors import InputError
+from qwen3vl.server.faults import unknown_field
+from qwen3vl.server.places import OPTION_PLACES, renamed
 from qwen3vl.server.writing import LiveAnswer, Use, Writing
 from qwen3vl.store.records import Conversation, Message, Part
 from qwen3vl.store.text import check_storable
 
 if TYPE_CHECKING:
     from qwen3vl.engine.grammar import Grammar
+    from qwen3vl.server.serving import Served
     from qwen3vl.store.database import Store
     from qwen3vl.tasks.reading import Reader
 
@@ -42,6 +45,10 @@ class Reading:
     reader: Callable[[bool], Reader]  # for an answer that begins inside a thought, or not
     grammar: Grammar | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
+    content: Sequence[Mapping[str, Any]] | None = None  # of the question, where it is not asked as it is kept
+
+
+Search = Callable[["Served", Mapping[str, Any], Callable[[int, int], None]], Awaitable[Reading]]
 
 
 @dataclass(frozen=True)
@@ -58,11 +65,17 @@ class Ask:
     task: str = "chat"
     params: Mapping[str, Any] = field(default_factory=dict)
     reading: Reading | None = None
+    search: Search | None = None  # makes the reading, with the model and these options, telling how far it is
+
+    places: Mapping[str, str] = field(default_factory=dict)  # of the question, where it was sent, by those it is kept
 
     def __post_init__(self) -> None:
         if unknown := sorted(set(self.options) - set(OPTIONS)):
-            raise InputError(f"unknown option {unknown[0]!r}; known are {', '.join(sorted(OPTIONS))}")
-        GenerationOptions.from_mapping(self.options)
+            raise InputError(unknown_field(unknown[0], OPTIONS, "options"), param=f"options.{unknown[0]}")
+        try:
+            GenerationOptions.from_mapping(self.options)
+        except InputError as error:
+            raise renamed(error, ["options"], OPTION_PLACES) from error
         check_storable(self.request, "the request")
 
     @property

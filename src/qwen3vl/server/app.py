@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from dataclasses import asdict
 from typing import Any
 
-from fastapi import FastAPI, Request
+from fastapi import Depends, FastAPI, Request
 from fastapi.openapi.utils import get_openapi
 from fastapi.responses import JSONResponse
 from starlette.middleware.cors import CORSMiddleware
@@ -17,14 +17,16 @@ from qwen3vl import __version__
 from qwen3vl.server import errors
 from qwen3vl.server.access import Guard
 from qwen3vl.server.agent.routes import agent_router
-from qwen3vl.server.bodies import Health
+from qwen3vl.server.bodies import Health, Readiness
 from qwen3vl.server.chat import chat_router
 from qwen3vl.server.completions import completions_router
 from qwen3vl.server.conversations import conversations_router
 from qwen3vl.server.files import files_router
 from qwen3vl.server.indexes import indexes_router
-from qwen3vl.server.middleware import BodyLimit, RequestId
+from qwen3vl.server.middleware import BodyLimit, Head, RequestId
 from qwen3vl.server.model_routes import models_router
+from qwen3vl.server.names import only_known_names
+from qwen3vl.server.results import results_router
 from qwen3vl.server.services import Services
 from qwen3vl.server.tasks import tasks_router
 from qwen3vl.server.usage import usage_router
@@ -39,7 +41,7 @@ _ROUTERS = (
     tasks_router,
     usage_router,
 )
-_METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"]
+_METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"]
 
 
 def create_app(services: Services) -> FastAPI:
@@ -61,9 +63,11 @@ def create_app(services: Services) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,  # a redirect would say that there is something
+        dependencies=[Depends(only_known_names)],
         lifespan=lifespan,
     )
     # The last that is added is the outermost.
+    app.add_middleware(Head)
     app.add_middleware(BodyLimit, max_body=settings.max_body)
     app.add_middleware(Guard, keys=services.keys, settings=settings, rate=services.rate)
     if settings.cors_origins:
@@ -79,6 +83,7 @@ def create_app(services: Services) -> FastAPI:
     for router in _ROUTERS:
         app.include_router(router(services))
     app.include_router(agent_router(services.agents))
+    app.include_router(results_router())
     _add_health(app, services)
     _add_unknown(app)
     app.openapi = lambda: _schema(app)  # type: ignore[method-assign]  # the way that FastAPI documents
@@ -95,6 +100,13 @@ def _add_health(app: FastAPI, services: Services) -> None:
         content = {"status": state, "model": services.models.wanted, **figures}
         return JSONResponse(content, status_code=503 if state == "unhealthy" else 200)
 
+    @app.get("/ready", response_model=None, responses={200: {"model": Readiness}, 503: {"model": Readiness}})
+    async def ready() -> JSONResponse:
+        """Whether a request would be answered now, or after the model that left memory has come back."""
+        reason = services.models.why_not_ready()
+        content = {"ready": reason is None, "model": services.models.wanted, "reason": reason}
+        return JSONResponse(content, status_code=200 if reason is None else 503)
+
 
 def _add_unknown(app: FastAPI) -> None:
     @app.api_route("/v1/{path:path}", methods=_METHODS, include_in_schema=False)
@@ -102,7 +114,8 @@ def _add_unknown(app: FastAPI) -> None:
         """Before a page mounted at "/" can answer for it."""
         paths = app.openapi()["paths"]
         here = [operations for route, operations in paths.items() if compile_path(route)[0].match(request.url.path)]
-        if methods := ", ".join(sorted({method.upper() for operations in here for method in operations})):
+        names = {method.upper() for operations in here for method in operations}
+        if methods := ", ".join(sorted(names | ({"HEAD"} if "GET" in names else set()))):
             message = f"{request.method} is no method of {request.url.path}; it has {methods}"
             raise errors.ApiError(405, message, headers={"Allow": methods})
         known = ", ".join(route for route in paths if route.startswith("/v1/"))

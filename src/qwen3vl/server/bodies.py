@@ -238,6 +238,14 @@ class Health(_Body):
     feature_misses: int = 0
 
 
+class Readiness(_Body):
+    """`reason`: why no request would be answered now."""
+
+    ready: bool
+    model: str
+    reason: str | None
+
+
 Responses = dict[int | str, dict[str, Any]]
 
 _SENTENCES = {

@@ -12,7 +12,7 @@ from fastapi.responses import Response
 
 from qwen3vl.server.answering import Writer, answer
 from qwen3vl.server.bodies import COMPLETION_ERRORS, ChatCompletion, ChatCompletionChunk, or_stream
-from qwen3vl.server.parts import bring_in
+from qwen3vl.server.parts import bring_in, places_of
 from qwen3vl.server.schema import ChatRequest
 from qwen3vl.server.services import Services
 from qwen3vl.server.serving import Served, ServedStream
@@ -38,6 +38,6 @@ def chat_router(services: Services) -> APIRouter:
             )
             return writer, model.astream(messages, tools=tools, **options)
 
-        return await answer(request, services, body, begin)
+        return await answer(request, services, body, begin, lambda: places_of(body.messages))
 
     return router

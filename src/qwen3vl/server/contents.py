@@ -11,7 +11,9 @@ from qwen3vl.media.describe import describe
 from qwen3vl.media.sniff import MediaKind
 from qwen3vl.media.source import read_source
 from qwen3vl.prompt.messages import MediaPart, parse_messages
-from qwen3vl.server.parts import bring_in, file_id_of, find_file
+from qwen3vl.server.access import current_caller
+from qwen3vl.server.parts import bring_in, file_id_of, find_file, places_of
+from qwen3vl.server.places import renamed
 from qwen3vl.store.database import Store
 from qwen3vl.store.records import Media, Part
 
@@ -39,15 +41,20 @@ async def take_in(content: str | Sequence[Mapping[str, Any]], services: Services
         return [
             await asyncio.to_thread(_known, part, i, services.store)
             if own[i]
-            else await asyncio.to_thread(_keep, parsed.content[i], _name(part), services.store)
+            else await asyncio.to_thread(_keep, parsed.content[i], name_of(part), services.store)
             for i, part in enumerate(content)
         ]
     except InputError as error:
-        raise type(error)(str(error).replace("messages[0].", "", 1)) from error
+        raise renamed(error, ["content"], {**_places(content), "messages[0].content": "content"}) from error
+
+
+def _places(content: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    named = places_of([{"content": content}])
+    return {old: new.replace("messages[0].", "", 1) for old, new in named.items()}
 
 
 def keep(store: Store, data: bytes, kind: MediaKind | None = None, name: str = "") -> Media:
-    """Keeps a picture, video or PDF with its description. Raises `MediaError` and `StoreError`."""
+    """Keeps a picture, video or PDF with its description, for who calls. Raises `MediaError` and `StoreError`."""
     found = describe(data, kind)
     return store.media.add(
         data,
@@ -58,6 +65,7 @@ def keep(store: Store, data: bytes, kind: MediaKind | None = None, name: str = "
         duration=found.seconds,
         pages=found.pages,
         name=name,
+        owner=current_caller().owner,
     )
 
 
@@ -68,7 +76,7 @@ async def _uploaded(part: Mapping[str, Any], i: int, services: Services) -> Mapp
     try:
         stored = await find_file(file, services)
     except InputError as error:
-        raise InputError(f"content[{i}]: {error}") from error
+        raise InputError(f"content[{i}].file.file_id: {error}") from error
     media = await asyncio.to_thread(services.store.media.get, stored.sha256)
     assert media is not None, "a file refers to its media"
     return {"type": media.kind, "media": media.sha256, "name": stored.name}
@@ -82,7 +90,8 @@ def _known(part: Mapping[str, Any], i: int, store: Store) -> Part:
     where, sha256, name = f"content[{i}]", part["media"], part.get("name", "")
     if set(part) - {"type", "media", "name"} or not isinstance(sha256, str) or not isinstance(name, str):
         raise InputError(f"{where} must have a type, the hash of its media, and at most a name")
-    media = store.media.get(sha256) if len(sha256) == 64 and sha256.isalnum() else None
+    known = len(sha256) == 64 and sha256.isalnum()
+    media = store.media.get(sha256, current_caller().owner) if known else None
     if media is None:
         raise InputError(f"{where}.media: there is no media {sha256!r} in the store")
     kind = part.get("type")
@@ -104,7 +113,7 @@ def _keep(part: str | MediaPart, name: str, store: Store) -> Part:
     return {"type": kind or media.kind, "media": media.sha256, "name": name or media.name}
 
 
-def _name(part: Mapping[str, Any]) -> str:
+def name_of(part: Mapping[str, Any]) -> str:
     """What the client calls a file."""
     file = part.get("file")
     name = file.get("filename") if isinstance(file, Mapping) else None

@@ -1,7 +1,7 @@
 """`/v1/conversations`: what people asked and were answered, kept, with branches; and `/v1/media`, what they showed.
 
-An answer goes on when its client hangs up. Everything belongs to the key that made it; media are found by their hash,
-which only who has seen them knows.
+An answer goes on when its client hangs up. Everything belongs to the key that made it, and media to
+each that has sent them.
 """
 
 from __future__ import annotations
@@ -10,17 +10,19 @@ import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from typing import Annotated, Any
-from urllib.parse import quote
 
 from fastapi import APIRouter, Path, Query
 from fastapi.responses import FileResponse, JSONResponse, Response, StreamingResponse
 
-from qwen3vl.errors import StoreError
+from qwen3vl.errors import InputError, StoreError
 from qwen3vl.media.describe import MEDIA_TYPES
 from qwen3vl.server.access import current_caller
+from qwen3vl.server.answer_results import pictures_of, read_result
 from qwen3vl.server.bodies import errors
 from qwen3vl.server.contents import take_in
+from qwen3vl.server.downloads import BYTES, EXPORTED, file_headers, result_file
 from qwen3vl.server.errors import ApiError
+from qwen3vl.server.places import renamed
 from qwen3vl.server.services import Services
 from qwen3vl.server.talks import (
     AnswerBody,
@@ -40,13 +42,12 @@ from qwen3vl.server.wire import server_sent_event
 from qwen3vl.server.writing import LiveAnswer
 from qwen3vl.store.conversations import MAX_PAGE, MAX_QUERY
 from qwen3vl.store.export import ExportFormat, export
-from qwen3vl.store.records import Conversation, Message
+from qwen3vl.store.records import Conversation, Message, Part
 
 ConversationId = Annotated[str, Path(pattern="^[0-9a-f]{32}$")]
 MessageId = Annotated[int, Path(ge=1, le=2**31 - 1)]
 Sha256 = Annotated[str, Path(pattern="^[0-9a-f]{64}$")]
 
-_BYTES = {"content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}}
 _EVENTS: dict[str, Any] = {"content": {"text/event-stream": {}}}
 _EXPORTS: dict[str, Any] = {"content": {kind: {} for kind in ("text/markdown", "application/json", "text/html")}}
 
@@ -85,7 +86,7 @@ def conversations_router(services: Services) -> APIRouter:
             "last_id": page.items[-1].id if page.items else None,
         }
 
-    @router.post("/v1/conversations", response_model=ConversationBody, responses=errors())
+    @router.post("/v1/conversations", response_model=ConversationBody, responses=errors(404))
     async def create(body: ConversationRequest) -> dict[str, Any]:
         """A conversation without messages. What it says of model, system prompt and options its questions need not."""
         ask = body.ask()
@@ -135,7 +136,8 @@ def conversations_router(services: Services) -> APIRouter:
         `task` and `params` make it a question of `GET /v1/tasks` about the media in `content`; the answer then has a
         typed `result`.
 
-        With `stream`, events: `question`, `answer`, any number of `delta`, `done`, and at last `[DONE]`. The answer
+        With `stream`, events: `question`, `answer`, any number of `reading` (scanned pages that are
+        read first) and `delta`, `done`, and at last `[DONE]`. The answer
         goes on when the client hangs up; `GET .../messages/{id}?stream=true` takes it up again.
         """
         conversation = await own(conversation_id)
@@ -144,14 +146,18 @@ def conversations_router(services: Services) -> APIRouter:
         parent = body.parent if "parent" in body.model_fields_set else conversation.active
         if body.content is not None:
             parts = await take_in(body.content, services)
-            of_task = None
+            places, of_task = _places(body.content, parts, of_task=task != "chat"), None
             if task != "chat":
-                of_task = await task_question(task, body.params, body.language, parts, services)
+                try:
+                    of_task = await task_question(task, body.params, body.language, parts, services)
+                except InputError as error:
+                    raise renamed(error, AskRequest.model_fields, {"media": "content", "input": "content"}) from error
                 parts = of_task.content
             elif body.params:
                 raise ApiError(400, "a question without a task has no params", param="params")
             request = None if of_task is None else of_task.request
-            question, live = await answers.ask(conversation, parent, parts, with_task(wanted, of_task), request)
+            wanted = replace(with_task(wanted, of_task), places=places)
+            question, live = await answers.ask(conversation, parent, parts, wanted, request)
         else:
             if parent is None:
                 raise ApiError(400, "without content, parent must name the question to answer", param="parent")
@@ -188,6 +194,24 @@ def conversations_router(services: Services) -> APIRouter:
         return message_object(await member(conversation_id, message_id))
 
     @router.get(
+        "/v1/conversations/{conversation_id}/messages/{message_id}/export",
+        response_class=Response,
+        responses={200: EXPORTED, **errors(404)},
+    )
+    async def result_exported(
+        conversation_id: ConversationId, message_id: MessageId, format: Annotated[str, Query()] = "markdown"
+    ) -> Response:
+        """An answer's result as a file: `markdown`, `json`, and whatever else there is something for."""
+        message = await member(conversation_id, message_id)
+        if message.role != "assistant":
+            raise ApiError(404, f"message {message_id} is a question; results are of answers", code="message_not_found")
+
+        def made() -> Response:
+            return result_file(read_result(message, pictures_of(store, message)), format, f"answer-{message.id}")
+
+        return await asyncio.to_thread(made)
+
+    @router.get(
         "/v1/conversations/{conversation_id}/export",
         response_class=Response,
         responses={200: _EXPORTS, **errors(404)},
@@ -196,20 +220,21 @@ def conversations_router(services: Services) -> APIRouter:
         conversation_id: ConversationId, format: Annotated[ExportFormat, Query()] = "markdown"
     ) -> Response:
         """The conversation as a file: `markdown`, `json` (all branches), or `html` (one page, its pictures inside)."""
-        file = await asyncio.to_thread(export, store, await own(conversation_id), format)
-        return Response(file.data, media_type=file.media_type, headers=_headers("attachment", file.name))
+        found = await own(conversation_id)
+        file = await asyncio.to_thread(lambda: export(store, found, format, as_json=message_object))
+        return Response(file.data, media_type=file.media_type, headers=file_headers(file.name))
 
-    @router.get("/v1/media/{sha256}", response_class=FileResponse, responses={200: _BYTES, **errors(404)})
+    @router.get("/v1/media/{sha256}", response_class=FileResponse, responses={200: BYTES, **errors(404)})
     async def media(sha256: Sha256) -> FileResponse:
         """The bytes of a picture, video or PDF, in ranges too. Anything else comes as a download of unknown type."""
-        found = await asyncio.to_thread(store.media.get, sha256)
+        found = await asyncio.to_thread(store.media.get, sha256, current_caller().owner)
         if found is None:
-            raise ApiError(404, f"there is no media {sha256!r}", code="media_not_found")
+            raise ApiError(404, f"there is no media {sha256!r}", param="sha256", code="media_not_found")
         path = store.media.path(sha256)
         if not path.is_file():
             raise StoreError(f"the bytes of {sha256} are not in the store any more")
         shown = found.media_type in MEDIA_TYPES
-        headers = _headers("inline" if shown else "attachment", found.name)
+        headers = file_headers(found.name, "inline" if shown else "attachment")
         headers["Cache-Control"] = "private, max-age=31536000, immutable"  # other bytes have another name
         return FileResponse(path, media_type=found.media_type if shown else "application/octet-stream", headers=headers)
 
@@ -222,9 +247,13 @@ def _events(live: LiveAnswer, *before: dict[str, Any]) -> StreamingResponse:
     async def events() -> AsyncIterator[bytes]:
         for event in before:
             yield server_sent_event(event)
-        shown = replace(live.message, state="running", text="", thinking="")
+        shown = replace(live.message, text="", thinking="")
         yield server_sent_event({"type": "answer", "message": message_object(shown)})
+        read = None
         async for message in live.watch():
+            if live.pages_read is not None and live.pages_read != read:
+                read = live.pages_read
+                yield server_sent_event({"type": "reading", "pages": read[0], "of": read[1]})
             text, thinking = message.text[len(shown.text) :], message.thinking[len(shown.thinking) :]
             if text or thinking:
                 yield server_sent_event({"type": "delta", "text": text, "thinking": thinking})
@@ -235,9 +264,13 @@ def _events(live: LiveAnswer, *before: dict[str, Any]) -> StreamingResponse:
     return StreamingResponse(events(), media_type="text/event-stream", headers={"Cache-Control": "no-cache"})
 
 
-def _headers(disposition: str, name: str) -> dict[str, str]:
-    return {
-        "Content-Disposition": f"{disposition}; filename*=utf-8''{quote(name, safe='')}",
-        "X-Content-Type-Options": "nosniff",
-        "Cross-Origin-Resource-Policy": "same-origin",
+def _places(content: str | list[dict[str, Any]], parts: list[Part], *, of_task: bool) -> dict[str, str]:
+    """Of a question as it is asked, in `content`; a task puts the media first and its own words after them."""
+    if isinstance(content, str):
+        return {"content[0]": "params" if of_task else "content"}
+    kept = [i for i, part in enumerate(parts) if "media" in part or not of_task]
+    places = {
+        f"content[{k}].{parts[i]['type']}": f"content[{i}].{'media' if 'media' in content[i] else content[i]['type']}"
+        for k, i in enumerate(kept)
     }
+    return {**places, f"content[{len(kept)}]": "params"} if of_task else places

@@ -23,12 +23,21 @@ from qwen3vl.errors import (
     Qwen3VLError,
     StoreError,
 )
+from qwen3vl.server.faults import describe_fault
 from qwen3vl.server.models import ModelBusyError, ModelNotServedError
-from qwen3vl.server.schema import InputFieldError
+from qwen3vl.server.places import place_in
 
 logger = logging.getLogger(__name__)
 
-_TYPE_NAMES = ("str", "int", "float", "bool")
+_NOTHING = {  # parameters of paths: what there is none of, and the error's code
+    "conversation_id": ("conversation", "conversation_not_found"),
+    "message_id": ("message", "message_not_found"),
+    "sha256": ("media", "media_not_found"),
+    "session_id": ("agent session", "agent_not_found"),
+    "index_id": ("index", "index_not_found"),
+    "number": ("step", "step_not_found"),
+    "picture": ("picture", "step_not_found"),
+}
 _NOT_JSON = "the body must be a JSON object in UTF-8, sent with Content-Type: application/json"
 
 
@@ -53,13 +62,16 @@ class ApiError(Exception):
             self.headers["Retry-After"] = str(retry_after)
 
 
-def describe(error: BaseException) -> tuple[int, dict[str, Any]]:
-    """HTTP status and body of any error. What nobody foresaw is logged here and not told to the client."""
+def describe(error: BaseException, kind: Any = None) -> tuple[int, dict[str, Any]]:
+    """HTTP status and body of any error. What nobody foresaw is logged here and not told to the client.
+
+    `kind`: the type of the request's body, where that is known.
+    """
     match error:
         case ApiError():
             return error.status, _body(error.status, str(error), error.param, error.code)
         case RequestValidationError():
-            return 400, _validation(error)
+            return _validation(error, kind)
         case HTTPException(status_code=400):  # the one that FastAPI raises for bytes that are no text
             return 400, _body(400, _NOT_JSON)
         case HTTPException():
@@ -67,11 +79,11 @@ def describe(error: BaseException) -> tuple[int, dict[str, Any]]:
         case ModelNotServedError():
             return 404, _body(404, str(error), "model", "model_not_found")
         case ContextLengthError():
-            return 400, _body(400, str(error), "messages", "context_length_exceeded")
+            return 400, _body(400, str(error), _param(error), "context_length_exceeded")
         case MediaError():
-            return 400, _body(400, str(error), "messages", "invalid_media")
+            return 400, _body(400, str(error), _param(error), "invalid_media")
         case InputError():
-            return 400, _body(400, str(error), getattr(error, "field", None))
+            return 400, _body(400, str(error), _param(error))
         case EngineClosedError():
             return 503, _body(503, str(error), code="engine_unavailable")
         case ModelBusyError():
@@ -100,7 +112,8 @@ def install(app: FastAPI) -> None:
     """Makes every error that leaves a route of `app` take this shape."""
 
     async def handle(request: Request, error: Exception) -> JSONResponse:
-        status, body = describe(error)
+        field = getattr(request.scope.get("route"), "body_field", None)
+        status, body = describe(error, None if field is None else field.field_info.annotation)
         return JSONResponse(body, status_code=status, headers=headers_of(error))
 
     for kind in (ApiError, RequestValidationError, HTTPException, Qwen3VLError, Exception):
@@ -112,17 +125,24 @@ def _body(status: int, message: str, param: str | None = None, code: str | None 
     return {"error": {"message": message, "type": kind, "param": param, "code": code}}
 
 
-def _validation(error: RequestValidationError) -> dict[str, Any]:
-    """The first fault that pydantic found, as one sentence."""
-    first = error.errors()[0]
-    cause = first.get("ctx", {}).get("error")
-    if isinstance(cause, InputFieldError):
-        return _body(400, str(cause), cause.field)
+def _param(error: InputError) -> str | None:
+    return error.param or place_in(str(error))
+
+
+def _validation(error: RequestValidationError, kind: Any) -> tuple[int, dict[str, Any]]:
+    """The first fault that pydantic found, as one sentence. An address that nothing can have is one of nothing."""
+    faults = error.errors()
+    for fault in faults:
+        if fault["loc"][0] == "path":
+            name = str(fault["loc"][1])
+            what, code = _NOTHING.get(name, (name, None))
+            return 404, _body(404, f"there is no {what} {fault['input']!r}", name, code)
+    first = faults[0]
     if first["type"] == "json_invalid":
-        return _body(400, f"the body is not valid JSON: {first['ctx']['error']}")
-    where = first["loc"][1:]  # without "body"
-    # An alternative of a union is named after its type (`stop.list[str]`); the field itself is what the client knows.
-    path = ".".join(str(part) for part in where if "[" not in str(part) and part not in _TYPE_NAMES)
-    if not path:
-        return _body(400, _NOT_JSON)
-    return _body(400, f"{path!r}: {first['msg'][:1].lower()}{first['msg'][1:]}", str(where[0]))
+        return 400, _body(400, f"the body is not valid JSON: {first['ctx']['error']}")
+    part = first["loc"][0]
+    within = [{**fault, "loc": fault["loc"][1:]} for fault in faults if fault["loc"][0] == part]
+    sent = error.body if part == "body" else {fault["loc"][0]: fault["input"] for fault in within}
+    if not within[0]["loc"] and "error" not in within[0].get("ctx", {}):
+        return 400, _body(400, _NOT_JSON)
+    return 400, _body(400, *describe_fault(within, sent, kind if part == "body" else None))

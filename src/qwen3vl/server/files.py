@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import IO, Annotated, Any, Literal
-from urllib.parse import quote
 
 from fastapi import APIRouter, File, Form, Query, UploadFile
 from fastapi.responses import FileResponse
@@ -17,7 +16,9 @@ from qwen3vl.media.sniff import HEAD_BYTES, FileFormat, file_format
 from qwen3vl.server.access import current_caller
 from qwen3vl.server.bodies import Deleted, FileBody, FileList, errors
 from qwen3vl.server.contents import keep
+from qwen3vl.server.downloads import file_headers
 from qwen3vl.server.errors import ApiError
+from qwen3vl.server.places import about
 from qwen3vl.server.services import Services
 from qwen3vl.store.records import StoredFile
 
@@ -40,14 +41,16 @@ def files_router(services: Services) -> APIRouter:
         size = _size(file.file)
         if size > limits.max_file:
             raise ApiError(413, f"the file has {size:,} bytes; {int(limits.max_file):,} are allowed", param="file")
-        format_ = file_format(file.file.read(HEAD_BYTES))
+        with about("file"):
+            format_ = file_format(file.file.read(HEAD_BYTES))
         owner = current_caller().owner
         if sum(each.size for each in store.files.list(owner)) + size > limits.max_files:
             message = f"all files together may have {int(limits.max_files):,} bytes; delete some first"
             raise ApiError(413, message, param="file", code="storage_full")
         file.file.seek(0)
         name = _name(file, format_)
-        media = keep(store, file.file.read(), name=name)
+        with about("file"):
+            media = keep(store, file.file.read(), name=name)
         return _body(store.files.add(media.sha256, name=name, purpose=purpose, owner=owner))
 
     @router.get("", response_model=FileList, responses=errors())
@@ -81,10 +84,7 @@ def files_router(services: Services) -> APIRouter:
         return FileResponse(
             path,
             media_type="application/octet-stream",
-            headers={
-                "Content-Disposition": f"attachment; filename*=utf-8''{quote(found.name, safe='')}",
-                "X-Content-Type-Options": "nosniff",
-            },
+            headers=file_headers(found.name),
         )
 
     return router

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Annotated, Any, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Literal
 from urllib.parse import quote
 
 from fastapi import APIRouter, Path, Query, Request
@@ -18,7 +19,8 @@ from qwen3vl.server.bodies import COMPLETION_ERRORS, errors, or_stream
 from qwen3vl.server.contents import take_in
 from qwen3vl.server.errors import ApiError
 from qwen3vl.server.indexing import clip, harmless, notes_of
-from qwen3vl.server.schema import InputFieldError, Number, SamplingRequest
+from qwen3vl.server.places import renamed
+from qwen3vl.server.schema import Number, SamplingRequest
 from qwen3vl.server.services import Services
 from qwen3vl.server.serving import Served, ServedStream
 from qwen3vl.server.tasks import TaskAnswer, TaskChunk, TaskWriter
@@ -123,13 +125,15 @@ class HitList(_Body):
 class IndexQuestion(SamplingRequest):
     """A question that is answered from the segments that have to do with it, which the model sees again."""
 
+    said_as: ClassVar[Mapping[str, str]] = {"messages": "question"}
+
     question: str = Field(min_length=1, max_length=4000)
     clips: StrictInt = Field(3, ge=1, le=8, description="segments to look at")
     language: Language = "en"
 
     def further_options(self) -> dict[str, Any]:
         if self.n not in (None, 1):
-            raise InputFieldError("n", "a question has one answer; leave 'n' out")
+            raise InputError("a question has one answer; leave 'n' out", param="n")
         return {}
 
 
@@ -156,9 +160,9 @@ def indexes_router(services: Services) -> APIRouter:
         try:
             [part] = await take_in([request.video], services)
         except InputError as error:
-            raise type(error)(str(error).replace("content[0]", "video")) from error
+            raise renamed(error, ["video"], {"content[0]": "video"}) from error
         if part["type"] != "video":
-            raise InputFieldError("video", "'video' must be a video")
+            raise InputError("'video' must be a video", param="video")
         settings = request.model_dump(exclude={"video"})
         owner = current_caller().owner
         index = await asyncio.to_thread(lambda: kept.open(owner, part["media"], name=part["name"], settings=settings))
@@ -239,7 +243,7 @@ def indexes_router(services: Services) -> APIRouter:
             raise ApiError(409, "nothing of the video has been described yet", code="index_empty")
 
         async def begin(model: Served) -> tuple[Writer, ServedStream]:
-            said = harmless(notes, model.prompt_builder.tokenizer.find_control_token)
+            said = harmless(notes, model)
             chosen = [said[number] for number in best_segments(said, question.question, question.clips)]
             content: list[dict[str, Any]] = []
             for number, note in enumerate(chosen, 1):

@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from qwen3vl.errors import StoreError
 from qwen3vl.media.segments import Segment, SegmentRule, decode_segment, find_segments
 from qwen3vl.media.types import Video, VideoSampling
-from qwen3vl.prompt.messages import FindControlToken
 from qwen3vl.server.access import Caller, acting_as
 from qwen3vl.server.errors import ApiError, describe
+from qwen3vl.server.threads import in_thread
 from qwen3vl.server.writing import Use
 from qwen3vl.store.database import Store
 from qwen3vl.store.indexes import VideoIndex, VideoSegment
@@ -124,18 +124,18 @@ class Indexing:
         kept, path = self._store.indexes, self._store.media.path(index.sha256)
         if not path.is_file():
             raise StoreError("the bytes of the video are not in the store any more")
-        segments = await _in_thread(kept.segments, index.id) or await self._cut(index, path)
+        segments = await in_thread(kept.segments, index.id) or await self._cut(index, path)
         for segment in segments:
             if segment.summary is None:
                 note = await self._patiently(index, _look, path, segment)
                 events = [event.model_dump() for event in note.events]
-                await _in_thread(kept.describe, index.id, segment.number, summary=note.summary, events=events)
-        notes = notes_of(await _in_thread(kept.segments, index.id))
+                await in_thread(kept.describe, index.id, segment.number, summary=note.summary, events=events)
+        notes = notes_of(await in_thread(kept.segments, index.id))
         chapters: list[TimedEvent] = []
         for first in range(0, len(notes), CHAPTERS_AT_ONCE):
             group = notes[first : first + CHAPTERS_AT_ONCE]
             chapters += await self._patiently(index, _chapters, group)
-        await _in_thread(kept.finish, index.id, [chapter.model_dump() for chapter in chapters])
+        await in_thread(kept.finish, index.id, [chapter.model_dump() for chapter in chapters])
 
     async def _cut(self, index: VideoIndex, path: Path) -> Sequence[VideoSegment]:
         longest = float(index.settings["segment_seconds"])
@@ -148,11 +148,11 @@ class Indexing:
                 raise _Stopped
 
         try:
-            found = await _in_thread(find_segments, path, rule, progress=progress, stop=stopped)
+            found = await in_thread(find_segments, path, rule, progress=progress, stop=stopped)
         finally:
             self._searched.pop(index.id, None)
-        await _in_thread(self._store.indexes.cut, index.id, [(each.start, each.end) for each in found])
-        return await _in_thread(self._store.indexes.segments, index.id)
+        await in_thread(self._store.indexes.cut, index.id, [(each.start, each.end) for each in found])
+        return await in_thread(self._store.indexes.segments, index.id)
 
     async def _patiently(self, index: VideoIndex, question: Callable[..., Awaitable[T]], *args: Any) -> T:
         """What `question` makes of the index's model. While the requests of people fill the queue, this waits."""
@@ -190,27 +190,21 @@ def clip(model: Served, path: Path, start: float, end: float, fps: float, max_pi
     )
 
 
-def harmless(notes: Sequence[Note], find_control_token: FindControlToken) -> list[Note]:
+def harmless(notes: Sequence[Note], model: Served) -> list[Note]:
     """Without control tokens in what a model wrote: a question that holds one would be refused."""
-
-    def clean(text: str) -> str:
-        while token := find_control_token(text):
-            text = text.replace(token, "")
-        return text
-
-    return [replace(note, summary=clean(note.summary)) for note in notes]
+    return [replace(note, summary=model.prompt_builder.tokenizer.harmless(note.summary)) for note in notes]
 
 
 async def _look(model: Served, index: VideoIndex, path: Path, segment: VideoSegment) -> Note:
     settings = index.settings
-    frames = await _in_thread(clip, model, path, segment.start, segment.end, settings["fps"], settings["max_pixels"])
+    frames = await in_thread(clip, model, path, segment.start, segment.end, settings["fps"], settings["max_pixels"])
     asked = ask_segment(settings["language"], settings["focus"])
     answer = await _answer(model, index, asked, [{"type": "video", "video": frames}])
     return read_segment(answer, segment.start, segment.end)
 
 
 async def _chapters(model: Served, index: VideoIndex, notes: Sequence[Note]) -> list[TimedEvent]:
-    notes = harmless(notes, model.prompt_builder.tokenizer.find_control_token)
+    notes = harmless(notes, model)
     return read_chapters(await _answer(model, index, ask_chapters(notes, index.settings["language"]), []), notes)
 
 
@@ -223,17 +217,3 @@ async def _answer(model: Served, index: VideoIndex, asked: TaskRequest, media: l
     content = [*media, {"type": "text", "text": asked.instruction}]
     result = await model.agenerate([{"role": "user", "content": content}], task="video_index", **options)
     return Reader(lambda text, whole: TaskResult(text=text), thinking=model.thinks).finish(result.text).text
-
-
-async def _in_thread(call: Callable[..., T], *args: Any, stop: threading.Event | None = None, **kwargs: Any) -> T:
-    """Like `asyncio.to_thread`, but who is cancelled waits until the thread has ended (sooner with `stop`), so that
-    nothing of the work goes on behind its end.
-    """
-    work = asyncio.ensure_future(asyncio.to_thread(call, *args, **kwargs))
-    try:
-        return await asyncio.shield(work)
-    except asyncio.CancelledError:
-        if stop is not None:
-            stop.set()
-        await asyncio.gather(work, return_exceptions=True)
-        raise

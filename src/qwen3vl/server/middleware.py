@@ -1,4 +1,4 @@
-"""What surrounds every request: an id, and a limit on its body. Plain ASGI, so that bodies stream through."""
+"""What surrounds every request: an id, a limit on its body, and HEAD. Plain ASGI, so that bodies stream through."""
 
 from __future__ import annotations
 
@@ -34,6 +34,33 @@ class RequestId:
             await send(message)
 
         await self._app(scope, receive, send_with_id)
+
+
+class Head:
+    """Answers HEAD as GET would be, and ends the work once the header is sent."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["method"] != "HEAD":
+            await self._app(scope, receive, send)
+            return
+
+        async def send_header(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                await send(message)
+                await send({"type": "http.response.body"})
+                raise _HeaderSent
+
+        try:
+            await self._app({**scope, "method": "GET"}, receive, send_header)
+        except* _HeaderSent:
+            pass
+
+
+class _HeaderSent(BaseException):
+    """Ends a response whose body nobody wants. No `Exception`, so that nobody answers it as an error."""
 
 
 class BodyLimit:

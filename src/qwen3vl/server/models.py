@@ -85,6 +85,19 @@ class ModelManager:
         """The model in memory. Only for looking at: `use` holds it."""
         return None if self._slot is None else self._slot.engine
 
+    def why_not_ready(self) -> str | None:
+        """Why the wanted model would not answer a request now. None if it would, or comes back for it."""
+        status = self.status(self._wanted)
+        match status.state:
+            case "ready" | "available":
+                return None
+            case "absent":
+                return f"the model {status.name!r} is not on this machine"
+            case "failed":
+                return f"the model {status.name!r} failed: {status.error}"
+            case moving:
+                return f"the model {status.name!r} is {moving}"
+
     def list(self) -> list[ModelStatus]:
         """The one that answers first, then all that are known here."""
         names = dict.fromkeys([self._wanted, *self._shelf.names(), *self._states])

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 _MOST_URLS = 64  # of one request
 _AT_ONCE = 4
 _KINDS = {"image_url": "image", "video_url": "video"}
+_NAMED = (*_KINDS, "file")
 
 
 async def bring_in(messages: Sequence[Any], services: Services) -> list[Any]:
@@ -27,6 +28,17 @@ async def bring_in(messages: Sequence[Any], services: Services) -> list[Any]:
     """
     work = _Work(services)
     return await work.replace(list(messages))
+
+
+def places_of(messages: Sequence[Any]) -> dict[str, str]:
+    """Where media stand in `messages`, by the places that they have once they were brought in."""
+    return {
+        f"messages[{m}].content[{p}].{kind}": f"messages[{m}].content[{p}].{part['type']}"
+        for m, message in enumerate(messages)
+        for p, part in enumerate(_parts(message))
+        if isinstance(part, Mapping) and part.get("type") in _NAMED
+        for kind in ("image", "video", "pdf")
+    }
 
 
 class _Work:
@@ -40,7 +52,7 @@ class _Work:
 
     async def replace(self, messages: list[Any]) -> list[Any]:
         found = [
-            (m, p, f"messages[{m}].content[{p}]", task)
+            (m, p, f"messages[{m}].content[{p}].{part['type']}", task)  # type: ignore[index]  # it has been read
             for m, message in enumerate(messages)
             for p, part in enumerate(_parts(message))
             if (task := self._begin(part)) is not None

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping
-from difflib import get_close_matches
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, field_validator, model_validator
 
 from qwen3vl.engine.grammar import Grammar
 from qwen3vl.engine.options import MAX_TOP_LOGPROBS, GenerationOptions
 from qwen3vl.errors import InputError
+from qwen3vl.server.places import about
 
 Number = Annotated[float, Field(strict=True)]
 
@@ -51,26 +51,17 @@ class JsonSchema(BaseModel):
     strict: StrictBool | None = None  # it is enforced in any case
 
 
-class TextFormat(BaseModel):
+class ResponseFormat(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
-    type: Literal["text"]
+    type: Literal["text", "json_object", "json_schema"]
+    json_schema: JsonSchema | None = None
 
-
-class JsonObjectFormat(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-    type: Literal["json_object"]
-
-
-class JsonSchemaFormat(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-    type: Literal["json_schema"]
-    json_schema: JsonSchema
-
-
-ResponseFormat = Annotated[TextFormat | JsonObjectFormat | JsonSchemaFormat, Field(discriminator="type")]
+    @model_validator(mode="after")
+    def _schema_where_it_belongs(self) -> ResponseFormat:
+        if (self.type == "json_schema") != (self.json_schema is not None):
+            raise InputError("it is required with the type 'json_schema', and only then", param="json_schema")
+        return self
 
 
 class SamplingRequest(BaseModel):
@@ -80,6 +71,8 @@ class SamplingRequest(BaseModel):
 
     # Fields of OpenAI's API that this server cannot honour, with the values that ask for nothing and are let through.
     unsupported: ClassVar[Mapping[str, tuple[Any, ...]]] = {}
+    # What the engine's errors are about, by its own names, where the body has another.
+    said_as: ClassVar[Mapping[str, str]] = {}
 
     model: str | None = Field(None, description="None: the one that is served")
     stream: StrictBool = False
@@ -105,25 +98,20 @@ class SamplingRequest(BaseModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _known_fields_only(cls, body: Any) -> Any:
-        """Refuses what cannot be honoured by name, before pydantic sees it."""
+    def _only_what_can_be_honoured(cls, body: Any) -> Any:
+        """Refuses fields of OpenAI's API that ask for something."""
         if not isinstance(body, dict):
             return body
         kept = dict(body)
         for name, harmless in cls.unsupported.items():
             if name in kept and kept.pop(name) not in harmless:
-                raise InputFieldError(name, f"{name!r} is not supported by this server; leave it out")
-        for name in kept:
-            if name not in cls.model_fields:
-                nearest = get_close_matches(name, cls.model_fields, n=1)
-                hint = f"; did you mean {nearest[0]!r}?" if nearest else ""
-                raise InputFieldError(name, f"unknown field {name!r}{hint}")
+                raise InputError(f"{name!r} is not supported by this server; leave it out", param=name)
         return kept
 
     @model_validator(mode="after")
     def _stream_options_belong_to_streams(self) -> SamplingRequest:
         if self.stream_options is not None and not self.stream:
-            raise InputFieldError("stream_options", "'stream_options' needs 'stream': true")
+            raise InputError("'stream_options' needs 'stream': true", param="stream_options")
         return self
 
     @property
@@ -131,23 +119,18 @@ class SamplingRequest(BaseModel):
         return self.stream_options is not None and self.stream_options.include_usage
 
     def options(self) -> dict[str, Any]:
-        """The request as keyword arguments of `Engine.generate`, without those left out. Raises `InputFieldError`."""
+        """The request as keyword arguments of `Engine.generate`, without those left out. Raises `InputError`."""
         names = set(GenerationOptions.__dataclass_fields__) & set(type(self).model_fields) - {"logprobs"}
         options = {name: getattr(self, name) for name in names if getattr(self, name) is not None}
         options |= self.further_options()
         for name, value in options.items():
-            try:
+            with about(self.said_as.get(name, name)):
                 GenerationOptions.from_mapping({name: value})
-            except InputError as error:
-                raise InputFieldError(_SAID_AS.get(name, name), str(error)) from error
         return options
 
     @abstractmethod
     def further_options(self) -> dict[str, Any]:
         """What has another name or form here than in the engine."""
-
-
-_SAID_AS = {"grammar": "response_format"}
 
 
 class ChatRequest(SamplingRequest):
@@ -167,6 +150,7 @@ class ChatRequest(SamplingRequest):
         "verbosity": (None,),
         "web_search_options": (None,),
     }
+    said_as = {"grammar": "response_format.json_schema.schema"}
 
     messages: list[dict[str, Any]] = Field(min_length=1)
     max_completion_tokens: StrictInt | None = None
@@ -181,15 +165,21 @@ class ChatRequest(SamplingRequest):
     safety_identifier: str | None = None
     metadata: dict[str, str] | None = None
 
+    @field_validator("messages", mode="after")
+    @classmethod
+    def _developers_are_systems(cls, messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """OpenAI's newer name for the role."""
+        return [{**each, "role": "system"} if each.get("role") == "developer" else each for each in messages]
+
     @model_validator(mode="after")
     def _consistent(self) -> ChatRequest:
         if self.top_logprobs is not None and not self.logprobs:
-            raise InputFieldError("top_logprobs", "'top_logprobs' needs 'logprobs': true")
+            raise InputError("'top_logprobs' needs 'logprobs': true", param="top_logprobs")
         limits = {self.max_tokens, self.max_completion_tokens} - {None}
         if len(limits) > 1:
-            raise InputFieldError("max_tokens", "'max_tokens' and 'max_completion_tokens' differ; give one of them")
+            raise InputError("'max_tokens' and 'max_completion_tokens' differ; give one of them", param="max_tokens")
         if self.shown_tools and self.grammar:
-            raise InputFieldError("response_format", "JSON and tool calls exclude each other; leave one out")
+            raise InputError("JSON and tool calls exclude each other; leave one out", param="response_format")
         return self
 
     @property
@@ -201,12 +191,10 @@ class ChatRequest(SamplingRequest):
 
     @property
     def grammar(self) -> Grammar | None:
-        match self.response_format:
-            case JsonObjectFormat():
-                return Grammar.json_schema({"type": "object"})
-            case JsonSchemaFormat(json_schema=wanted):
-                return Grammar.json_schema(wanted.schema_)
-        return None
+        wanted = self.response_format
+        if wanted is None or wanted.type == "text":
+            return None
+        return Grammar.json_schema({"type": "object"} if wanted.json_schema is None else wanted.json_schema.schema_)
 
     def further_options(self) -> dict[str, Any]:
         options: dict[str, Any] = {} if self.grammar is None else {"grammar": self.grammar}
@@ -226,6 +214,7 @@ class CompletionRequest(SamplingRequest):
         "logit_bias": (None, {}),
         "suffix": (None, ""),
     }
+    said_as = {"messages": "prompt"}
 
     prompt: str | list[str] = Field(description="a text, or a list of one")
     logprobs: Annotated[int, Field(strict=True, ge=0, le=MAX_TOP_LOGPROBS)] | None = None
@@ -233,7 +222,7 @@ class CompletionRequest(SamplingRequest):
     @model_validator(mode="after")
     def _one_prompt(self) -> CompletionRequest:
         if isinstance(self.prompt, list) and len(self.prompt) != 1:
-            raise InputFieldError("prompt", f"'prompt' is one text a request here, got {len(self.prompt)}")
+            raise InputError(f"'prompt' is one text a request here, got {len(self.prompt)}", param="prompt")
         return self
 
     @property
@@ -243,11 +232,3 @@ class CompletionRequest(SamplingRequest):
     def further_options(self) -> dict[str, Any]:
         options: dict[str, Any] = {} if self.logprobs is None else {"logprobs": self.logprobs}
         return options | ({"max_tokens": 16} if self.max_tokens is None else {})  # as OpenAI's API has it
-
-
-class InputFieldError(InputError):
-    """An `InputError` that knows which field of the body it is about."""
-
-    def __init__(self, field: str, message: str) -> None:
-        super().__init__(message)
-        self.field = field

@@ -132,6 +132,7 @@ class Services:
         while True:
             with contextlib.suppress(StoreError):  # the next one may do better; requests meet the error themselves
                 await asyncio.to_thread(self.store.media.sweep)
+                await asyncio.to_thread(self.store.page_texts.sweep)
             await asyncio.sleep(_SWEEP_SECONDS)
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+_GATHER_SECONDS = 0.25  # that a row of the ledger waits for others
+
 Messages = Sequence[Mapping[str, Any]]
 T = TypeVar("T")
 
@@ -38,27 +41,45 @@ _thinking: WeakKeyDictionary[PromptBuilder, bool] = WeakKeyDictionary()
 
 
 class Books:
-    """Writes the ledger in a thread of its own, row by row in order, so that no answer waits for it."""
+    """Writes the ledger in a thread of its own, in order, so that no answer waits for it.
+
+    Rows are gathered for a moment: a transaction for each would hold the interpreter while the next request comes.
+    """
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="qwen3vl-books")
+        self._lock = threading.Lock()
+        self._rows: list[UsageRow] = []
+        self._wanted = threading.Event()  # somebody waits for the rows
 
     def add(self, row: UsageRow) -> None:
-        def write() -> None:
-            try:
-                self._ledger.add(row)
-            except Exception:
-                logger.exception("a row of the usage ledger was lost: %s", row)
-
-        self._thread.submit(write)
+        with self._lock:
+            self._rows.append(row)
+            is_first = len(self._rows) == 1
+        if is_first:
+            self._thread.submit(self._write)
 
     async def read(self, question: Callable[[Ledger], T]) -> T:
         """What `question` makes of the ledger, all rows before it included."""
-        return await asyncio.get_running_loop().run_in_executor(self._thread, question, self._ledger)
+        self._wanted.set()
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._thread, question, self._ledger)
+        finally:
+            self._wanted.clear()
 
     def close(self) -> None:
+        self._wanted.set()
         self._thread.shutdown(wait=True)
+
+    def _write(self) -> None:
+        self._wanted.wait(_GATHER_SECONDS)
+        with self._lock:
+            rows, self._rows = self._rows, []
+        try:
+            self._ledger.add(*rows)
+        except Exception:
+            logger.exception("rows of the usage ledger were lost: %s", rows)
 
 
 class Served:
@@ -77,6 +98,11 @@ class Served:
     @property
     def prompt_builder(self) -> PromptBuilder:
         return self._engine.prompt_builder
+
+    @property
+    def defaults(self) -> Mapping[str, Any]:
+        """Options that a request has which does not say otherwise."""
+        return self._defaults
 
     @property
     def thinks(self) -> bool:

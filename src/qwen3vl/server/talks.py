@@ -8,7 +8,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt
 
 from qwen3vl.server.answers import Ask
-from qwen3vl.server.task_questions import find_task
+from qwen3vl.server.tasks import find_task
+from qwen3vl.server.wire import ending, figures_object
 from qwen3vl.store.conversations import Changes
 from qwen3vl.store.records import Conversation, Message
 from qwen3vl.tasks.base import Language
@@ -124,6 +125,29 @@ class MediaPart(_Body):
     name: str
 
 
+class CachedTokens(_Body):
+    cached_tokens: int | None
+
+
+class KeptUsage(_Body):
+    """Like that of a chat completion; what was not known when the answer was ended is null."""
+
+    prompt_tokens: int | None
+    completion_tokens: int
+    total_tokens: int | None
+    prompt_tokens_details: CachedTokens
+
+
+class KeptMetrics(_Body):
+    """Like those of a chat completion, but seconds count from when the question was kept."""
+
+    visual_tokens: int | None
+    active_experts: int | None
+    queue_seconds: float | None
+    first_token_seconds: float | None
+    total_seconds: float | None
+
+
 class AnswerBody(_Body):
     """A question or an answer. Messages with the same parent are alternatives, the oldest first by `id`."""
 
@@ -138,8 +162,10 @@ class AnswerBody(_Body):
     thinking: str
     request: dict[str, Any] | None
     result: dict[str, Any] | None
-    usage: dict[str, Any] | None
-    finish_reason: str | None
+    usage: KeptUsage | None
+    metrics: KeptMetrics | None
+    finish_reason: Literal["stop", "length"] | None
+    loop: bool
     error: str | None
     created: float
 
@@ -169,4 +195,6 @@ def conversation_object(conversation: Conversation) -> dict[str, Any]:
 
 
 def message_object(message: Message) -> dict[str, Any]:
-    return {"object": "conversation.message", **asdict(message)}
+    figures = {"usage": None, "metrics": None} if message.usage is None else figures_object(message.usage)
+    end = {} if message.finish_reason is None else ending(message.finish_reason)
+    return {"object": "conversation.message", **asdict(message), **figures, "loop": False, **end}

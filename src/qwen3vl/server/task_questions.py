@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from qwen3vl.errors import MediaError
-from qwen3vl.server.answers import Ask, Reading
-from qwen3vl.server.errors import ApiError
+from qwen3vl.server.answers import Ask, Reading, Search
+from qwen3vl.server.documents import pages_to_show
 from qwen3vl.server.task_input import TaskInput, read_input
-from qwen3vl.server.tasks import parse_params
+from qwen3vl.server.tasks import find_task, parse_params
 from qwen3vl.store.database import Store
 from qwen3vl.store.records import Message, Part
 from qwen3vl.tasks.base import Language, Task, TaskParams, TaskRequest
-from qwen3vl.tasks.registry import TASKS
+from qwen3vl.tasks.kinds.documents import DocumentParams
 
 if TYPE_CHECKING:
     from qwen3vl.server.services import Services
+    from qwen3vl.server.serving import Served
 
 
 @dataclass(frozen=True)
@@ -26,14 +27,8 @@ class TaskQuestion:
     content: list[Part]
     system: str | None
     request: Mapping[str, Any]  # kept with the question, so that it can be answered again
-    reading: Reading
-
-
-def find_task(name: str) -> Task[Any]:
-    """Raises `ApiError` for an unknown one."""
-    if (task := TASKS.get(name)) is None:
-        raise ApiError(400, f"no task {name!r}; there are {', '.join(TASKS)}", param="task", code="task_not_found")
-    return task
+    reading: Reading | None
+    search: Search | None = None  # of a question about documents, in the place of `reading`
 
 
 async def task_question(
@@ -49,8 +44,11 @@ async def task_question(
     asked = task.prepare(parsed, given.media, language)
     notes = given.texts if task.text_param is None else []
     media = [part for part in parts if "media" in part]
-    content = [*media, {"type": "text", "text": "\n\n".join([asked.instruction, *notes])}]
     request = {"task": task.name, "params": parsed.model_dump(mode="json"), "language": language}
+    if isinstance(parsed, DocumentParams):
+        content = [*media, {"type": "text", "text": parsed.question}]
+        return TaskQuestion(content, None, request, None, _search(task, parsed, language, media, services))
+    content = [*media, {"type": "text", "text": "\n\n".join([asked.instruction, *notes])}]
     return TaskQuestion(content, asked.messages_system, request, _reading(task, parsed, given, asked))
 
 
@@ -59,9 +57,13 @@ async def task_again(question: Message, services: Services) -> TaskQuestion | No
     if question.request is None:
         return None
     task = find_task(question.request["task"])
-    given = await _measure([part for part in question.content if "media" in part], services)
+    media, language = [part for part in question.content if "media" in part], question.request["language"]
     parsed = task.params.model_validate(question.request["params"])
-    asked = task.prepare(parsed, given.media, question.request["language"])
+    if isinstance(parsed, DocumentParams):
+        search = _search(task, parsed, language, media, services)
+        return TaskQuestion(question.content, None, question.request, None, search)
+    given = await _measure(media, services)
+    asked = task.prepare(parsed, given.media, language)
     reading = _reading(task, parsed, given, asked)
     return TaskQuestion(question.content, asked.messages_system, question.request, reading)
 
@@ -71,7 +73,9 @@ def with_task(ask: Ask, question: TaskQuestion | None) -> Ask:
     if question is None:
         return ask
     kept, system = question.request, question.system or ask.system
-    return replace(ask, system=system, task=kept["task"], params=kept["params"], reading=question.reading)
+    return replace(
+        ask, system=system, task=kept["task"], params=kept["params"], reading=question.reading, search=question.search
+    )
 
 
 def _reading(task: Task[Any], params: TaskParams, given: TaskInput, asked: TaskRequest) -> Reading:
@@ -80,9 +84,25 @@ def _reading(task: Task[Any], params: TaskParams, given: TaskInput, asked: TaskR
     )
 
 
+def _search(
+    task: Task[Any], params: DocumentParams, language: Language, media: Sequence[Part], services: Services
+) -> Search:
+    """Finds the pages to show when the answer begins: reading some of them first may take longer than a request."""
+
+    async def search(model: Served, options: Mapping[str, Any], tell: Callable[[int, int], None]) -> Reading:
+        given = await _measure(media, services)
+        given = await pages_to_show(params, given, language, model, services.store.page_texts, options, tell)
+        asked = task.prepare(params, given.media, language)
+        reading = _reading(task, params, given, asked)
+        return replace(reading, content=[*given.content, {"type": "text", "text": asked.instruction}])
+
+    return search
+
+
 async def _measure(parts: Sequence[Part], services: Services) -> TaskInput:
     loaded = await asyncio.to_thread(lambda: [_load(part, services.store) for part in parts])
-    return await read_input(loaded, services, lambda text: None)  # control tokens are the model's to judge
+    names = [part.get("name", "") for part in parts]
+    return await read_input(loaded, services, lambda text: None, names)  # control tokens are the model's to judge
 
 
 def _load(part: Part, store: Store) -> dict[str, Any]:

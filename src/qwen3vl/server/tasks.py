@@ -8,23 +8,27 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, ClassVar, Literal
 
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 from pydantic import BaseModel, ConfigDict, Field, StrictInt, ValidationError
 
 from qwen3vl.engine.outputs import Delta, Result, TokenLogprob, Usage
+from qwen3vl.errors import InputError
 from qwen3vl.server.answering import Writer, answer
 from qwen3vl.server.bodies import COMPLETION_ERRORS, Metrics, UsageBody, or_stream
+from qwen3vl.server.documents import pages_to_show
 from qwen3vl.server.errors import ApiError
-from qwen3vl.server.schema import InputFieldError, Number, SamplingRequest
+from qwen3vl.server.faults import describe_fault
+from qwen3vl.server.schema import Number, SamplingRequest
 from qwen3vl.server.services import Services
 from qwen3vl.server.serving import Served, ServedStream
 from qwen3vl.server.task_input import TaskInput, read_input
 from qwen3vl.server.wire import ending, usage_object
 from qwen3vl.tasks.base import Language, Task, TaskParams
+from qwen3vl.tasks.kinds.documents import DocumentParams
 from qwen3vl.tasks.reading import Reader
 from qwen3vl.tasks.registry import TASKS
 from qwen3vl.tasks.results import TaskResult
@@ -32,6 +36,8 @@ from qwen3vl.tasks.results import TaskResult
 
 class TaskRequestBody(SamplingRequest):
     """One question. Sampling fields that are not given are the task's own."""
+
+    said_as: ClassVar[Mapping[str, str]] = {"messages": "input", "media": "input", "grammar": "params.schema"}
 
     input: list[dict[str, Any]] = Field(
         default_factory=list, description="OpenAI's content parts: image_url, video_url, file, text"
@@ -44,7 +50,7 @@ class TaskRequestBody(SamplingRequest):
 
     def further_options(self) -> dict[str, Any]:
         if self.n not in (None, 1):
-            raise InputFieldError("n", "a task has one answer; leave 'n' out")
+            raise InputError("a task has one answer; leave 'n' out", param="n")
         return {}
 
 
@@ -78,6 +84,7 @@ class TaskChunk(BaseModel):
     list: str = ""  # of the result, that the item belongs to; "rows" for rows of tables
     index: int = 0
     item: Any = None
+    usage: None = Field(None, description="with `include_usage`; the result has it")
 
 
 class TaskEntry(BaseModel):
@@ -119,16 +126,19 @@ def tasks_router(services: Services) -> APIRouter:
     )
     async def run_task(request: Request, task: str, body: TaskRequestBody) -> Response:
         """Does one task. With `stream`, as server-sent events."""
-        if (known := TASKS.get(task)) is None:
-            raise ApiError(404, f"no task {task!r}; there are {', '.join(TASKS)}", param="task", code="task_not_found")
-        options = body.options()
+        known, options = find_task(task), body.options()
+        places: dict[str, str] = {}
 
         async def begin(model: Served) -> tuple[Writer, ServedStream]:
             given = await read_input(body.input, services, model.prompt_builder.tokenizer.find_control_token)
             params = parse_params(known, body.params, given)
+            known.check(given.media)
+            if isinstance(params, DocumentParams):
+                given = await pages_to_show(params, given, body.language, model, services.store.page_texts, options)
             asked = known.prepare(params, given.media, body.language)
             notes = given.texts if known.text_param is None else []
             question = [*given.content, {"type": "text", "text": "\n\n".join([asked.instruction, *notes])}]
+            places.update(_places(given, within=f"messages[{int(bool(asked.messages_system))}]"))
             system = [{"role": "system", "content": asked.messages_system}] if asked.messages_system else []
             reader = known.reader(params, given.media, thinking=model.thinks)
             writer = TaskWriter(known.name, model.info.name, reader)
@@ -136,27 +146,38 @@ def tasks_router(services: Services) -> APIRouter:
             messages: list[Mapping[str, Any]] = [*system, {"role": "user", "content": question}]
             return writer, model.astream(messages, task=known.name, **everything)
 
-        return await answer(request, services, body, begin)
+        return await answer(request, services, body, begin, lambda: places)
 
     return router
 
 
+def find_task(name: str) -> Task[Any]:
+    """Raises `ApiError` for an unknown one."""
+    if (task := TASKS.get(name)) is None:
+        raise ApiError(404, f"no task {name!r}; there are {', '.join(TASKS)}", param="task", code="task_not_found")
+    return task
+
+
+def _places(given: TaskInput, within: str) -> Iterator[tuple[str, str]]:
+    """Of the parts of a task's question, in the request: its media, and after them what the task asks."""
+    for number, (part, place) in enumerate(zip(given.content, given.places, strict=False)):
+        yield f"{within}.content[{number}].{part['type']}", place
+    yield f"{within}.content[{len(given.content)}]", "params"
+
+
 def parse_params(task: Task[Any], params: Mapping[str, Any], given: TaskInput) -> TaskParams:
-    """A task's parameters, with what the input says of them. Raises `InputFieldError`."""
+    """A task's parameters, with what the input says of them. Raises `InputError`."""
     params = dict(params)
     if given.texts and task.text_param is not None:
         if task.text_param in params:
             name = task.text_param
-            raise InputFieldError(f"params.{name}", f"{name!r} is given twice: in 'params', and as text in 'input'")
+            raise InputError(f"{name!r} is given twice: in 'params', and as text in 'input'", param=f"params.{name}")
         params[task.text_param] = "\n".join(given.texts)
-    if "pages_text" in task.params.model_fields and given.pages_text:
-        params.setdefault("pages_text", given.pages_text)
     try:
         parsed: TaskParams = task.params.model_validate(params)
     except ValidationError as error:
-        first = error.errors()[0]
-        path = ".".join(["params", *(str(part) for part in first["loc"])])
-        raise InputFieldError(path, f"{path!r}: {first['msg'][:1].lower()}{first['msg'][1:]}") from error
+        sentence, place = describe_fault(error.errors(), params, task.params, within=["params"])
+        raise InputError(sentence, param=place) from error
     return parsed
 
 
@@ -187,9 +208,8 @@ class TaskWriter:
             chunks.append(self._whole("".join(self._text), self._logprobs, delta.finish_reason, delta.usage))
         return chunks
 
-    def usage(self, usage: Usage) -> dict[str, Any]:
-        """For clients that ask for it as of other streams; the result has it too."""
-        return {"id": self._id, "object": "task.chunk", **usage_object(usage)}
+    def usage(self, usage: Usage) -> None:
+        """Nothing: the result has it."""
 
     def _whole(self, text: str, logprobs: Sequence[TokenLogprob] | None, reason: str, usage: Usage) -> dict[str, Any]:
         result = self._reader.finish(text, logprobs, reason)

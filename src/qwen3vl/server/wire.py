@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Mapping
 from typing import Any
 
 from qwen3vl.engine.outputs import Choice, Delta, Result, TokenLogprob, Usage
@@ -115,20 +116,22 @@ def ending(reason: str, *, called: bool = False) -> dict[str, Any]:
 
 
 def usage_object(usage: Usage) -> dict[str, Any]:
+    """`usage` and `metrics`, the same wherever an answer is told."""
+    return figures_object(vars(usage))
+
+
+def figures_object(figures: Mapping[str, Any]) -> dict[str, Any]:
+    """The same of an answer that was ended before all of its figures were known; those are null."""
+    prompt, completion = figures.get("prompt_tokens"), figures.get("completion_tokens")
+    metrics = ("visual_tokens", "active_experts", "queue_seconds", "first_token_seconds", "total_seconds")
     return {
         "usage": {
-            "prompt_tokens": usage.prompt_tokens,
-            "completion_tokens": usage.completion_tokens,
-            "total_tokens": usage.prompt_tokens + usage.completion_tokens,
-            "prompt_tokens_details": {"cached_tokens": usage.cached_tokens},
+            "prompt_tokens": prompt,
+            "completion_tokens": completion,
+            "total_tokens": None if prompt is None or completion is None else prompt + completion,
+            "prompt_tokens_details": {"cached_tokens": figures.get("cached_tokens")},
         },
-        "metrics": {
-            "visual_tokens": usage.visual_tokens,
-            "active_experts": usage.active_experts,
-            "queue_seconds": usage.queue_seconds,
-            "first_token_seconds": usage.first_token_seconds,
-            "total_seconds": usage.total_seconds,
-        },
+        "metrics": {name: figures.get(name) for name in metrics},
     }
 
 

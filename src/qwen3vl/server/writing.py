@@ -12,13 +12,15 @@ from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 from qwen3vl.errors import InputError, MediaError, Qwen3VLError, StoreError
+from qwen3vl.server.documents import pages_again
 from qwen3vl.server.errors import ApiError
+from qwen3vl.server.places import question_places, renamed
 from qwen3vl.server.replies import ReplyReader
 from qwen3vl.store.records import Message, State
 
 if TYPE_CHECKING:
     from qwen3vl.engine.outputs import Delta, TokenLogprob, Usage
-    from qwen3vl.server.answers import Ask
+    from qwen3vl.server.answers import Ask, Reading
     from qwen3vl.server.serving import Served
     from qwen3vl.store.database import Store
 
@@ -33,10 +35,13 @@ class LiveAnswer:
     def __init__(self, message: Message) -> None:
         self.message = message  # as far as it is kept
         self.failure: BaseException | None = None
+        self.pages_read: tuple[int, int] | None = None  # of how many, where pages are read before it begins
         self._changed = asyncio.Event()  # replaced at each change of the message
 
     async def watch(self) -> AsyncIterator[Message]:
-        """The answer as it is now, and each time it has grown; the last one has ended. A slow reader skips some."""
+        """The answer as it is now, and each time it, or `pages_read`, has grown; the last one has ended. A slow reader
+        skips some.
+        """
         while True:
             changed, message = self._changed, self.message
             yield message
@@ -47,7 +52,7 @@ class LiveAnswer:
     async def begun(self) -> None:
         """Waits until there is something to show. Raises what the answer failed with if it failed before."""
         async for message in self.watch():
-            if message.text or message.thinking:
+            if message.text or message.thinking or self.pages_read:
                 return
         if self.failure is not None:
             raise self.failure
@@ -60,6 +65,14 @@ class LiveAnswer:
 
     def show(self, message: Message) -> None:
         self.message = message
+        self._wake()
+
+    def tell(self, done: int, of: int) -> None:
+        """That so many pages have been read."""
+        self.pages_read = done, of
+        self._wake()
+
+    def _wake(self) -> None:
         changed, self._changed = self._changed, asyncio.Event()
         changed.set()
 
@@ -73,6 +86,7 @@ class Writing:
         self._store, self.live, self._pause = store, live, pause
         self.task: asyncio.Task[None]
         self._thinks = False
+        self._reading: Reading | None = None
         self._raw: list[str] = []
         self._logprobs: list[TokenLogprob] = []
         self._text, self._thinking = _Growing(), _Growing()
@@ -97,7 +111,7 @@ class Writing:
         self._arrived.set()
         with contextlib.suppress(StoreError):  # the end is kept anew, and whole
             await keeping
-        await self._finish(state, ask)
+        await self._finish(state)
 
     async def end(self, state: State) -> None:
         """Ends it from outside."""
@@ -106,18 +120,25 @@ class Writing:
             self.task.cancel()
         await asyncio.wait({self.task})
         if self.live.message.state == "running":  # cancelled before its first step
-            await self._finish(state, None)
+            await self._finish(state)
 
     async def _read(self, served: Served, ask: Ask, keeping: asyncio.Task[None]) -> None:
-        messages = await asyncio.to_thread(self._history, served, ask)
         self._thinks = served.thinks
+        if ask.search is not None:
+            ask = replace(ask, reading=await ask.search(served, ask.options, self.live.tell))
+        self._reading = ask.reading
+        messages = await asyncio.to_thread(self._history, served, ask)
         reader = ReplyReader(thinks=self._thinks, tools=False)
         # The only files that are named are the store's own.
         async with aclosing(served.astream(messages, allow_files=True, task=ask.task, **ask.engine_options)) as deltas:
-            async for delta in deltas:
-                if keeping.done():  # it has failed
-                    keeping.result()
-                self._take(delta, reader)
+            try:
+                async for delta in deltas:
+                    if keeping.done():  # it has failed
+                        keeping.result()
+                    self._take(delta, reader)
+            except InputError as error:
+                places = question_places(len(messages) - 1, ask.places)
+                raise renamed(error, ("content", "options", "params"), places) from error
 
     def _take(self, delta: Delta, reader: ReplyReader) -> None:
         seconds = round(time.monotonic() - self._started, 4)
@@ -143,16 +164,19 @@ class Writing:
         parent = self.live.message.parent
         assert parent is not None, "an answer stands under its question"
         system = [{"role": "system", "content": ask.system}] if ask.system else []
-        return [*system, *(self._turn(message, served) for message in self._store.messages.path(parent))]
+        path = self._store.messages.path(parent)
+        answers: list[Message | None] = [*path[1:], None]
+        turns = [self._turn(message, answer, served) for message, answer in zip(path, answers, strict=True)]
+        if self._reading is not None and self._reading.content is not None:
+            turns[-1] = {"role": "user", "content": list(self._reading.content)}
+        return [*system, *turns]
 
-    def _turn(self, message: Message, served: Served) -> dict[str, Any]:
+    def _turn(self, message: Message, answer: Message | None, served: Served) -> dict[str, Any]:
         if message.role == "assistant":
-            text = message.text
             # What a model wrote may look like a control token, which would end all further questions.
-            while token := served.prompt_builder.tokenizer.find_control_token(text):
-                text = text.replace(token, f"{token[:1]} {token[1:]}")
-            return {"role": "assistant", "content": text}
-        parts = []
+            return {"role": "assistant", "content": served.prompt_builder.tokenizer.harmless(message.text)}
+        parts: list[dict[str, Any]] = []
+        seen = (answer.result or {}).get("seen") if answer else None
         for part in message.content:
             if part["type"] == "text":
                 parts.append({"type": "text", "text": part["text"]})
@@ -161,6 +185,9 @@ class Writing:
             if not path.is_file():
                 raise MediaError(f"the {part['type']} {part['name']!r} is not in the store any more")
             parts.append({"type": part["type"], part["type"]: path})
+        if seen and message.request:
+            names = [part.get("name", "") for part in message.content]
+            parts = pages_again(parts, names, seen, message.request["language"])
         return {"role": "user", "content": parts}
 
     async def _keep(self) -> None:
@@ -179,17 +206,17 @@ class Writing:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._over.wait(), self._pause())
 
-    def _result(self, ask: Ask | None) -> Mapping[str, Any] | None:
+    def _result(self) -> Mapping[str, Any] | None:
         """What the task finds in the answer, also in half of one."""
-        if ask is None or ask.reading is None or not self._raw:
+        if self._reading is None or not self._raw:
             return None
-        reader = ask.reading.reader(self._thinks)
+        reader = self._reading.reader(self._thinks)
         return reader.finish("".join(self._raw), self._logprobs, self._finish_reason).model_dump(mode="json")
 
-    async def _finish(self, state: State, ask: Ask | None) -> None:
+    async def _finish(self, state: State) -> None:
         live, result = self.live, None
         try:
-            result = await asyncio.to_thread(self._result, ask)
+            result = await asyncio.to_thread(self._result)
         except Exception as unread:
             state = "failed"
             self._fail(unread)

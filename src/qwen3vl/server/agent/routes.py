@@ -18,6 +18,7 @@ from qwen3vl.server.agent.views import SessionList, SessionView, session_view
 from qwen3vl.server.answering import unless_disconnected
 from qwen3vl.server.bodies import errors
 from qwen3vl.server.errors import ApiError
+from qwen3vl.server.places import about
 from qwen3vl.server.wire import server_sent_event
 from qwen3vl.tasks.actions import ActionKind
 from qwen3vl.tasks.results import BoxMark, PointMark, Step
@@ -113,7 +114,8 @@ def agent_router(agents: AgentSessions) -> APIRouter:
     @router.post("", status_code=201, response_model=SessionView, responses=errors(429, 503))
     async def start(body: Start) -> SessionView:
         """Opens a page in a browser of its own. It can reach `allow_hosts` and the host of `url`, and nothing else."""
-        return session_view(await agents.start(body, current_caller().owner))
+        with about("html" if body.url is None else "url"):
+            return session_view(await agents.start(body, current_caller().owner))
 
     @router.get("", response_model=SessionList, responses=errors())
     async def sessions() -> SessionList:
@@ -151,23 +153,25 @@ def agent_router(agents: AgentSessions) -> APIRouter:
         return await then_view(request, session, session.propose())
 
     @router.post("/{session_id}/act", response_model=SessionView, responses=errors(404, 409))
-    async def act(request: Request, session_id: SessionId, body: ActBody) -> SessionView:
+    async def act(request: Request, session_id: SessionId, body: ActBody | None = None) -> SessionView:
         """Takes the proposed step, or the one of the body, and looks again."""
         session = own(session_id)
-        step = None if body.step is None else body.step.step(session.start.size)
-        return await then_view(request, session, session.act(step))
+        step = None if body is None or body.step is None else body.step.step(session.start.size)
+        with about("step"):
+            return await then_view(request, session, session.act(step))
 
     @router.post("/{session_id}/skip", response_model=SessionView, responses=errors(404, 409))
-    async def skip(session_id: SessionId, body: SkipBody) -> SessionView:
+    async def skip(session_id: SessionId, body: SkipBody | None = None) -> SessionView:
         """Drops the proposed step."""
         session = own(session_id)
-        await session.skip(body.note)
+        await session.skip("" if body is None else body.note)
         return session_view(session)
 
     @router.post("/{session_id}/run", status_code=202, response_model=SessionView, responses=errors(404, 409))
-    async def run(session_id: SessionId, body: RunBody) -> SessionView:
+    async def run(session_id: SessionId, body: RunBody | None = None) -> SessionView:
         """Lets it run: it proposes and acts until it is done, or `pause` says why a person is asked."""
         session = own(session_id)
+        body = body or RunBody()
         session.run(body.steps, body.min_confidence)
         return session_view(session)
 

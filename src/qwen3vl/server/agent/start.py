@@ -11,6 +11,8 @@ from qwen3vl.browser.opening import open_session
 from qwen3vl.browser.rules import HostRules, host_entry
 from qwen3vl.browser.session import BrowserSession
 from qwen3vl.engine.options import GenerationOptions
+from qwen3vl.errors import InputError
+from qwen3vl.server.places import about
 
 _SIZES = {"web": (1280, 800), "phone": (412, 892)}
 _MOST_HTML = 2_000_000
@@ -49,9 +51,14 @@ class Start(BaseModel):
     @model_validator(mode="after")
     def _check(self) -> Start:
         if (self.url is None) == (self.html is None):
-            raise ValueError("a session begins with either 'url' or 'html'")
-        _ = self.rules
-        GenerationOptions.from_mapping(self.options())
+            raise InputError("a session begins with either 'url' or 'html'", param="url")
+        with about("url"):
+            _ = self._own_host
+        with about("allow_hosts"):
+            _ = self.rules
+        for name, value in self.options().items():
+            with about(name):
+                GenerationOptions.from_mapping({name: value})
         return self
 
     def within(self, *, private_hosts: tuple[str, ...], timeout: float) -> Start:
@@ -61,10 +68,13 @@ class Start(BaseModel):
         return copy
 
     @property
+    def _own_host(self) -> tuple[str, ...]:
+        return () if self.url is None else (host_entry(self.url),)
+
+    @property
     def rules(self) -> HostRules:
         """Raises `InputError` for a URL or host that is none."""
-        own = () if self.url is None else (host_entry(self.url),)
-        return HostRules(tuple(dict.fromkeys((*own, *self.allow_hosts))), self._private_hosts)
+        return HostRules(tuple(dict.fromkeys((*self._own_host, *self.allow_hosts))), self._private_hosts)
 
     @property
     def size(self) -> tuple[int, int]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import BaseModel
 
@@ -10,6 +10,7 @@ from qwen3vl.browser.session import Notice
 from qwen3vl.server.agent.acting import in_words
 from qwen3vl.server.agent.record import Proposal
 from qwen3vl.server.agent.session import AgentSession, State
+from qwen3vl.server.bodies import Metrics, UsageBody
 from qwen3vl.server.wire import usage_object
 from qwen3vl.tasks.results import Step
 
@@ -40,7 +41,8 @@ class ProposalView(BaseModel):
     problem: str
     text: str
     thinking: str
-    usage: dict[str, Any] | None
+    usage: UsageBody | None
+    metrics: Metrics | None
 
 
 class TakenView(BaseModel):
@@ -138,7 +140,7 @@ def _proposal(proposal: Proposal) -> ProposalView:
         problem=proposal.problem,
         text=proposal.text,
         thinking=proposal.thinking,
-        usage=None if usage is None else usage_object(usage),
+        **({"usage": None, "metrics": None} if usage is None else usage_object(usage)),
     )
 
 
