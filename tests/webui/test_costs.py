@@ -9,7 +9,8 @@ import pytest
 
 from qwen3vl import Engine
 from qwen3vl.engine.options import GenerationOptions
-from qwen3vl.webui.costs import cost_of, kv_bytes, measure, measured_all, pixel_range
+from qwen3vl.server.answer_results import measure, measured_all
+from qwen3vl.webui.costs import cost_of, pixel_range
 from support.media_files import clip, encode, gif, noise, pdf, rotated, video
 from support.server import MODELS
 
@@ -51,8 +52,8 @@ def test_tokens_are_those_of_the_prompt(
 def test_memory_is_what_the_cache_has_for_a_token(engine: Engine) -> None:
     """Against the blocks that the engine has laid out."""
     runner = engine._core.runner
-    held = sum(part.numel() * part.element_size() for layer in runner.cache for part in layer)
-    assert kv_bytes(engine) == held / (engine.stats().total_blocks * runner.block_size)
+    held = sum(part.nbytes for layer in runner.cache for part in (layer.keys, layer.values))
+    assert engine.info.cache_token_bytes == held / (engine.stats().total_blocks * runner.block_size)
 
 
 def test_the_range_of_the_slider_is_what_the_engine_takes(engine: Engine) -> None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from playwright.sync_api import Page, expect
 
 from qwen3vl.settings import InterfaceSettings, Settings
-from support.pages import Site, ask, open_page, page_site
+from support import drawing
+from support.pages import Site, ask, attach, open_page, page_site, png
 from support.server import wait_until
 
 
@@ -15,14 +18,30 @@ def test_the_interface_settings_are_kept_to(page: Page) -> None:
     with page_site(settings=Settings(interface=interface)) as site:
         open_page(page, site.url)
         expect(page.locator(".side .new")).to_have_attribute("aria-label", "新对话")
-        site.says("A rather long answer that comes in several pieces.", seconds=0.3)
+        page.locator("#task").select_option("grounding")
+        attach(page, png("shapes.png", drawing.shapes().image))
+        boxes = [{"bbox_2d": [x, 300, x + 90, 400], "label": "形状"} for x in range(0, 800, 100)]
+        site.says(f"<think>\n想一想\n</think>\n\n{json.dumps(boxes, ensure_ascii=False)}", seconds=0.1)
         page.locator(".box textarea").fill("Go")
         page.locator(".send").click()
         expect(page.locator(".turn.answer .status.running")).to_be_visible()
+        page.wait_for_timeout(2500)  # some boxes would be there
+        expect(page.locator(".turn.answer .status.running")).to_be_visible()
         expect(page.locator(".turn.answer .said")).to_be_empty()
-        expect(page.locator(".turn.answer .said")).to_contain_text("several pieces")
+        expect(page.locator(".turn.answer .thinking")).to_be_hidden()
+        expect(page.locator(".stage")).to_have_count(0)
+        expect(page.locator(".stage .mark")).to_have_count(8, timeout=15_000)
+        expect(page.locator(".turn.answer .said")).to_contain_text("形状")
         expect(page.locator(".turn.answer .status")).not_to_contain_text("token")
         store = site.services.store.conversations
+        assert len(store.list("").items) == 1
+        page.locator(".side .new").click()  # it goes when it is left, also for another one
+        wait_until(lambda: not store.list("").items)
+        site.says("Another.")
+        page.locator("#task").select_option("chat")
+        page.locator(".box textarea").fill("Go")
+        page.locator(".send").click()
+        expect(page.locator(".turn.answer .status.done")).to_be_visible()
         assert len(store.list("").items) == 1
         page.goto("about:blank")
         wait_until(lambda: not store.list("").items)

@@ -51,7 +51,6 @@ def test_files_are_described_and_refused(client: httpx.Client) -> None:
         ("POST", "/page/answers/1/compare", {"html": "x"}),
         ("GET", "/page/answers/999999", None),
         ("GET", "/page/answers/999999/live", None),
-        ("GET", "/page/answers/999999/exports/json", None),
         ("GET", "/page/conversations/nothing", None),
         ("GET", f"/page/media/{'0' * 64}/pages/1", None),
         ("GET", "/page/media/x/pages/1", None),
@@ -79,7 +78,8 @@ def test_answers_belong_to_the_key_that_asked() -> None:
         question = store.messages.add_question(conversation.id, None, [{"type": "text", "text": "Mine?"}])
         answer = store.messages.add_answer(conversation.id, question.id, {})
         store.messages.finish(answer.id, "done", "Yours.")
-        paths = [f"/page/answers/{answer.id}{rest}" for rest in ("", "/live", "/exports/json")]
+        paths = [f"/page/answers/{answer.id}{rest}" for rest in ("", "/live")]
+        paths.append(f"/v1/conversations/{conversation.id}/messages/{answer.id}/export?format=json")
         paths.append(f"/page/conversations/{conversation.id}")
         for key, status in ((secret, 200), (other, 404)):
             headers = {"Authorization": f"Bearer {key}"}

@@ -9,6 +9,12 @@ from typing import get_args
 
 import pytest
 
+import qwen3vl
+from qwen3vl.browser.session import NoticeKind
+from qwen3vl.server.agent.caution import Caution
+from qwen3vl.server.agent.record import Outcome
+from qwen3vl.server.agent.session import State
+from qwen3vl.store.indexes import IndexState
 from qwen3vl.tasks.actions import ActionKind, Direction
 from qwen3vl.tasks.registry import TASKS
 from qwen3vl.webui.panels import FOLDER, PANELS
@@ -24,7 +30,7 @@ PATTERNS = {re.sub(r"\$\{[^}]*\}", r"\\w+", template) for template in re.findall
 
 def test_both_languages_have_the_same_keys_and_places() -> None:
     assert set(ENGLISH) == set(CHINESE)
-    for key in set(ENGLISH) - {"said"}:
+    for key in set(ENGLISH) - {"said", "codes"}:
         fields = [{name for _, name, *_ in Formatter().parse(texts[key]) if name} for texts in (ENGLISH, CHINESE)]
         assert fields[0] == fields[1] or key in ("mode_cost", "mode_cost_measured"), key
         assert ENGLISH[key].strip(), key
@@ -34,8 +40,28 @@ def test_both_languages_have_the_same_keys_and_places() -> None:
 def test_every_text_that_is_used_is_there_and_every_text_is_used() -> None:
     assert set(ENGLISH) >= CALLED
     assert len(CALLED) > 80
-    unused = {key for key in set(ENGLISH) - NAMED - {"said"} if not any(re.fullmatch(each, key) for each in PATTERNS)}
+    unused = {
+        key for key in set(ENGLISH) - NAMED - {"said", "codes"} if not any(re.fullmatch(each, key) for each in PATTERNS)
+    }
     assert unused == set()
+
+
+def test_every_error_that_the_server_names_by_a_code_is_told_in_chinese() -> None:
+    server = Path(qwen3vl.__file__).parent / "server"
+    sources = [path.read_text(encoding="utf-8") for path in server.rglob("*.py")]
+    codes = {code for source in sources for code in re.findall(r'code="(\w+)"', source)}
+    assert len(codes) > 20
+    assert codes <= set(CHINESE["codes"])
+
+
+def test_every_reason_and_caution_of_an_agent_has_a_name() -> None:
+    wanted = {f"caution_{name}" for name in get_args(Caution)}
+    wanted |= {f"agent_{name}" for name in get_args(State)} | {f"outcome_{name}" for name in get_args(Outcome)}
+    wanted |= {f"notice_{name}" for name in get_args(NoticeKind)} | {f"index_{name}" for name in get_args(IndexState)}
+    assert wanted <= set(ENGLISH)
+    listed = re.search(r"CAUTIONS = \[(.*?)\]", CODE)
+    assert listed is not None
+    assert set(get_args(Caution)) < set(re.findall(r"\w+", listed[1]))
 
 
 def test_every_choice_of_every_task_has_a_name() -> None:
@@ -65,5 +91,8 @@ def test_known_sentences_of_the_server_are_told_in_chinese() -> None:
         "the answer repeated itself and was stopped",
         "no html was found in the answer",
         "3 events begin after the end of the video and were left out",
+        "a web address begins with http:// or https:// and names a host, got 'ftp://a'",
+        "'http://a.test/' cannot be opened: host_not_known",
+        "the action 'drag' needs an end",
     ):
         assert any(re.fullmatch(pattern, sentence) for pattern in patterns), sentence

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import gradio as gr
 
-_STYLES = ("frame", "talk", "composer", "results")
+_STYLES = ("frame", "talk", "composer", "results", "places", "agent", "videos")
 _FONTS = ["ui-sans-serif", "system-ui", "Segoe UI", "Roboto", "Noto Sans", "Noto Sans CJK SC", "sans-serif"]
 _MONO = ["ui-monospace", "SFMono-Regular", "Consolas", "DejaVu Sans Mono", "monospace"]
 

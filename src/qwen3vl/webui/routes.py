@@ -12,7 +12,6 @@ from collections.abc import AsyncIterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any, Literal
-from urllib.parse import quote
 
 import PIL.Image
 from fastapi import APIRouter, Body, Query, Request
@@ -27,6 +26,7 @@ from qwen3vl.media.image import decode_image
 from qwen3vl.media.pdf import render_page
 from qwen3vl.media.sniff import GIF, HEAD_BYTES, file_format
 from qwen3vl.server.access import current_caller
+from qwen3vl.server.answer_results import Measured, measured_all, pictures_of
 from qwen3vl.server.contents import keep
 from qwen3vl.server.errors import ApiError
 from qwen3vl.server.services import Services
@@ -35,11 +35,11 @@ from qwen3vl.server.writing import LiveAnswer
 from qwen3vl.store.records import Conversation, Message
 from qwen3vl.tasks.registry import TASKS
 from qwen3vl.tasks.similarity import similarity
-from qwen3vl.webui.costs import cost_of, kv_bytes, measured_all, pixel_range
+from qwen3vl.webui.costs import cost_of, pixel_range
 from qwen3vl.webui.markdown import highlighted, style_sheet
 from qwen3vl.webui.panels import FOLDER as PANEL_FILES
 from qwen3vl.webui.panels import PANELS
-from qwen3vl.webui.turns import conversation_view, pictures_of, read_result, result_view, turn
+from qwen3vl.webui.turns import conversation_view, result_view, turn
 
 HERE = Path(__file__).parent
 _FOLDERS = {"static": HERE / "static", "panels": PANEL_FILES, "samples": HERE / "samples"}
@@ -95,7 +95,7 @@ def page_router(services: Services) -> APIRouter:
     @router.get("/setup")
     def setup() -> dict[str, Any]:
         """All that does not change while the server runs."""
-        panels = [{"name": panel.name, "session": panel.session} for panel in PANELS]
+        panels = [{"name": panel.name, "place": panel.place} for panel in PANELS]
         return {
             "texts": texts,
             "panels": panels,
@@ -133,7 +133,7 @@ def page_router(services: Services) -> APIRouter:
             "settings": services.defaults,
             "pixels": pixel_range(engine),
             "fps": engine.prompt_builder.patches.sampling.fps,
-            "kv_bytes": kv_bytes(engine),
+            "kv_bytes": engine.info.cache_token_bytes,
         }
 
     @router.get("/code.css")
@@ -161,9 +161,15 @@ def page_router(services: Services) -> APIRouter:
         engine = services.models.engine
         if engine is None:
             return [None] * len(body.files)
-        files = [(store.media.path(file.media), str(file.type)) for file in body.files]
+        owner = current_caller().owner
+
+        def measure() -> list[Measured | str]:
+            own = [file for file in body.files if store.media.get(file.media, owner) is not None]
+            sizes = iter(measured_all([(store.media.path(file.media), str(file.type)) for file in own]))
+            return [next(sizes) if file in own else f"there is no media {file.media!r}" for file in body.files]
+
         found: list[dict[str, Any] | None] = []
-        for measured in await asyncio.to_thread(measured_all, files):
+        for measured in await asyncio.to_thread(measure):
             try:
                 cost = measured if isinstance(measured, str) else cost_of(measured, engine, body.max_pixels, body.fps)
             except (MediaError, InputError) as error:
@@ -175,7 +181,7 @@ def page_router(services: Services) -> APIRouter:
     def document_page(sha256: Sha256, number: int, side: Annotated[int, Query(ge=32, le=1600)] = 1200) -> Response:
         """A page of a document as a picture, `side` pixels on its longer side."""
         path = store.media.path(sha256)
-        if not path.is_file():
+        if store.media.get(sha256, current_caller().owner) is None or not path.is_file():
             raise ApiError(404, "there is no such document", code="media_not_found")
         buffer = io.BytesIO()
         PIL.Image.fromarray(render_page(path.read_bytes(), number, longest_side=side).pixels).save(buffer, "PNG")
@@ -196,18 +202,6 @@ def page_router(services: Services) -> APIRouter:
     @router.get("/answers/{message_id}")
     def answer_result(message_id: int) -> dict[str, Any]:
         return result_view(store, own_answer(message_id))
-
-    @router.get("/answers/{message_id}/exports/{key}")
-    def export(message_id: int, key: str) -> Response:
-        """One of the files that can be made of an answer."""
-        message = own_answer(message_id)
-        files = read_result(message, pictures_of(store, message)).exports(f"answer-{message.id}")
-        if key not in files:
-            raise ApiError(404, f"this answer has no export {key!r}; it has {', '.join(files)}")
-        disposition = f"attachment; filename*=utf-8''{quote(files[key].filename)}"
-        return Response(
-            files[key].bytes, media_type=files[key].media_type, headers={"Content-Disposition": disposition}
-        )
 
     @router.post("/highlight")
     def colours(body: Annotated[dict[str, str], Body()]) -> dict[str, str]:
@@ -273,7 +267,8 @@ async def _events(services: Services, watched: LiveAnswer) -> AsyncIterator[byte
     next_result = 0.0
     async for message in watched.watch():
         ended = message.state != "running"
-        yield server_sent_event({"type": "turn", "turn": await asyncio.to_thread(turn, message, store)})
+        shown = {**await asyncio.to_thread(turn, message, store), "pages_read": watched.pages_read}
+        yield server_sent_event({"type": "turn", "turn": shown})
         if ended or clock() >= next_result:
             started = clock()
             yield server_sent_event({"type": "result", **await asyncio.to_thread(result_view, store, message)})

@@ -5,32 +5,14 @@ Knows the store and the tasks; nothing of HTTP.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
+from qwen3vl.server.answer_results import pictures_of, read_result
 from qwen3vl.store import Store
 from qwen3vl.store.records import Conversation, Message
-from qwen3vl.tasks.registry import TASKS
-from qwen3vl.tasks.results import MediaInfo, TaskResult
-from qwen3vl.webui.costs import Measured, measured_all
 from qwen3vl.webui.markdown import highlighted, to_html
-
-_KINDS = {"image": "image", "video": "video", "pdf": "document"}
-
-
-@dataclass(frozen=True)
-class Picture:
-    """Something that places in an answer refer to by number: a picture, a video, or one page of a document."""
-
-    kind: str  # "image", "video" or "document"
-    media: str
-    media_type: str
-    name: str
-    width: int
-    height: int
-    seconds: float | None = None
-    page: int | None = None  # within its file, from 1
 
 
 def conversation_view(store: Store, conversation: Conversation) -> dict[str, Any]:
@@ -79,48 +61,3 @@ def result_view(store: Store, answer: Message) -> dict[str, Any]:
         "pictures": [asdict(picture) for picture in pictures],
         "exports": {key: export.filename for key, export in result.exports().items()},
     }
-
-
-def read_result(answer: Message, pictures: Sequence[Picture]) -> TaskResult:
-    """The result that is kept with an answer, or what its task finds in the text that there is."""
-    if answer.result is not None:
-        return TaskResult.model_validate(answer.result)
-    request = answer.request or {}
-    task = TASKS.get(request.get("task", "chat"), TASKS["chat"])
-    given = {"question": "-"} if task.name == "chat" else request.get("params", {})
-    media = [MediaInfo(p.kind, p.width, p.height, p.seconds, p.page, p.name) for p in pictures]  # type: ignore[arg-type]
-    result = task.reader(task.params.model_validate(given), media).finish(answer.text)
-    # Half an answer lacks what it lacks because it is half.
-    warnings = result.warnings if answer.state == "done" else []
-    return result.model_copy(update={"thinking": answer.thinking, "warnings": warnings})
-
-
-def pictures_of(store: Store, answer: Message) -> list[Picture]:
-    """The files of the question, or else of the last question before it that had any; documents page by page."""
-    parts: list[Mapping[str, Any]] = []
-    for message in reversed(store.messages.path(answer.id)):
-        parts = [part for part in message.content if "media" in part]
-        if parts:
-            break
-    measured = measured_all([(store.media.path(part["media"]), part["type"]) for part in parts])
-    return [picture for part, each in zip(parts, measured, strict=True) for picture in _pictures(store, part, each)]
-
-
-def _pictures(store: Store, part: Mapping[str, Any], measured: Measured | str) -> list[Picture]:
-    kept = store.media.get(part["media"])
-    if isinstance(measured, str) or kept is None:  # its bytes are gone: it still counts as one
-        return [Picture(_KINDS[part["type"]], part["media"], "", part["name"], 1000, 1000)]
-    pages = part["type"] == "pdf"
-    return [
-        Picture(
-            _KINDS[part["type"]],
-            part["media"],
-            kept.media_type,
-            part["name"],
-            width,
-            height,
-            measured.seconds,
-            number if pages else None,
-        )
-        for number, (width, height) in enumerate(measured.sizes, 1)
-    ]

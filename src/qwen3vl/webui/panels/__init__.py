@@ -7,8 +7,12 @@ The module's default export is an object:
     render(element, view, ui)  fills an empty element, once; may return a function that takes a later view of the same
                                answer, for a panel that should not be built anew while an answer grows
 
-A panel of a task that is more than one answer (a session, an index) brings a router with its own routes; `session` says
-that it is shown when its task is chosen in the composer, before there is an answer, by `start(element, ui)`.
+What is more than one answer (an agent at work, the index of a long video) is a place of its own beside the
+conversations, with the middle of the page for itself. Its module's default export has other names:
+
+    icon                       of its entry at the side, from `static/dom.js`
+    open(element, id, ui)      fills an empty element with the place, or with what `id` names in it; returns an object
+                               with close(), and if it can do with them takeFiles(files) and escape()
 """
 
 from __future__ import annotations
@@ -19,6 +23,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fastapi import APIRouter
+
+from qwen3vl.webui.panels.videos import videos_router
 
 if TYPE_CHECKING:
     from qwen3vl.server import Services
@@ -31,7 +37,7 @@ class Panel:
     """`name` is its module's and, as `panel_<name>`, its title's among the texts."""
 
     name: str
-    session: str | None = None  # the task that it belongs to
+    place: tuple[str, ...] | None = None  # of a place: the tasks whose users it may serve better
     router: Callable[[Services], APIRouter] | None = None
 
 
@@ -44,5 +50,7 @@ PANELS: tuple[Panel, ...] = (
     Panel("table"),
     Panel("text"),
     Panel("data"),
+    Panel("agent", place=("gui_agent",)),
+    Panel("videos", place=("video_events", "video_when", "video_summary"), router=videos_router),
 )
-"""In the order of their tabs; the first that applies is shown first."""
+"""In the order of their tabs, of which the first that applies is shown first, and of the places at the side."""

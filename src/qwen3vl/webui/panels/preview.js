@@ -5,7 +5,7 @@
 
 import { call } from "../static/api.js";
 import { fill, h } from "../static/dom.js";
-import { number, said, t } from "../static/texts.js";
+import { explain, number, t } from "../static/texts.js";
 import { sourceOf } from "../static/sources.js";
 
 const POLICY = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:; media-src data: blob:; font-src data:; form-action 'none'; base-uri 'none'";
@@ -55,7 +55,7 @@ export default {
         const { similarity } = await (await call("POST", `page/answers/${current.id}/compare`, { html: editor.value, picture: shown })).json();
         figure.textContent = t("similarity", { percent: number(100 * similarity, 1) });
       } catch (error) {
-        figure.textContent = said(error.message);
+        figure.textContent = explain(error);
       }
       compare.disabled = false;
     } }, t("compare"));

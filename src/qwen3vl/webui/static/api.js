@@ -1,17 +1,19 @@
 // Requests to this server, by paths relative to the page, so that it also works below a path of a proxy.
 
 export class ApiError extends Error {
-  constructor(message, status) {
+  constructor(message, status, code = null) {
     super(message);
-    this.status = status;
+    Object.assign(this, { status, code });
   }
 }
 
 async function checked(response) {
   if (response.ok) return response;
   const body = await response.json().catch(() => ({}));
-  throw new ApiError(body.error?.message ?? `${response.status} ${response.statusText}`, response.status);
+  throw errorOf(body, response.status, response.statusText);
 }
+
+const errorOf = (body, status, words = "") => new ApiError(body?.error?.message ?? `${status} ${words}`.trim(), status, body?.error?.code);
 
 export async function call(method, path, body, options = {}) {
   const init = { method, ...options };
@@ -23,7 +25,7 @@ export async function call(method, path, body, options = {}) {
 }
 
 export const get = async (path) => (await call("GET", path)).json();
-export const post = async (path, body = {}) => (await call("POST", path, body)).json();
+export const post = async (path, body = {}, options = {}) => (await call("POST", path, body, options)).json();
 export const patch = async (path, body) => (await call("PATCH", path, body)).json();
 export const remove = async (path, options) => (await call("DELETE", path, undefined, options)).json();
 
@@ -41,7 +43,9 @@ export async function* events(path, { method = "GET", body, signal } = {}) {
       for (const line of lines) {
         if (!line.startsWith("data: ")) continue;
         if (line === "data: [DONE]") return;
-        yield JSON.parse(line.slice(6));
+        const event = JSON.parse(line.slice(6));
+        if (event.error?.message) throw errorOf(event, 0); // one that came after the stream had begun
+        yield event;
       }
     }
   } finally {
@@ -49,7 +53,7 @@ export async function* events(path, { method = "GET", body, signal } = {}) {
   }
 }
 
-export function upload(file, onprogress) {
+export function upload(file, onprogress, signal) {
   return new Promise((resolve, reject) => {
     const request = new XMLHttpRequest();
     request.open("POST", `page/files?name=${encodeURIComponent(file.name.slice(-255))}`);
@@ -58,7 +62,9 @@ export function upload(file, onprogress) {
     request.onload = () =>
       request.status === 200
         ? resolve(request.response)
-        : reject(new ApiError(request.response?.error?.message ?? String(request.status), request.status));
+        : reject(errorOf(request.response, request.status));
+    request.onabort = () => reject(new DOMException("", "AbortError"));
+    signal?.addEventListener("abort", () => request.abort());
     request.onerror = () => reject(new ApiError("the server does not answer", 0));
     request.setRequestHeader("Content-Type", "application/octet-stream");
     request.send(file);

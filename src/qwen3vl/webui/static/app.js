@@ -1,13 +1,14 @@
 // Starts the page: loads its texts, puts its parts in their places, and takes what concerns all of them (keys, drops,
 // language, colours).
 
-import { get } from "./api.js";
+import { get, remove } from "./api.js";
 import { Composer } from "./composer.js";
 import { answerOf, bus, erase, exportPath, fileOf, isRunning, open, select, start, stop } from "./conversation.js";
 import { fill, h, icon, iconButton } from "./dom.js";
 import { describeParams } from "./form.js";
 import { drawModels, refreshModel, setUpModels } from "./models.js";
-import { draw as drawResults, setUpResults, taskChosen } from "./results.js";
+import { draw as drawPlace, goTo, leavePlace, placeHere, setUpPlaces } from "./places.js";
+import { draw as drawResults, setUpResults } from "./results.js";
 import { drawList, load, setUpSidebar, startFresh } from "./sidebar.js";
 import { currentLanguage, said, setLanguage, setUpTexts, t } from "./texts.js";
 import { draw as drawThread, setUpThread } from "./thread.js";
@@ -24,7 +25,7 @@ async function main() {
   setUpColours();
   parts = layOut(root);
   Object.assign(ui, {
-    welcome, describeQuestion, showResults, hideResults, taskChosen, closeDrawer,
+    welcome, describeQuestion, showResults, hideResults, openDrawer, closeDrawer, goTo, leavePlace,
     fail: (error) => composer.fail(error),
     editQuestion: (turn) => composer.edit(turn),
     regenerate: (question) => composer.regenerate(question),
@@ -36,7 +37,9 @@ async function main() {
   composer = new Composer(parts.composer, ui);
   setUpSidebar(parts.talks, ui);
   setUpModels(parts.model, ui);
+  await setUpPlaces(parts.places, parts.place, ui);
   words();
+  drawPlace();
   setUpKeys();
   setUpDrops();
   bus.addEventListener("failed", ({ detail }) => composer.fail(detail));
@@ -45,11 +48,13 @@ async function main() {
     drawHead();
     refreshModel().catch(() => {});
   });
-  if (!ui.interface.autosave)
+  if (!ui.interface.autosave) {
     addEventListener("pagehide", () => open.id && erase(open.id, { keepalive: true }).catch(() => {}));
+    bus.addEventListener("left", ({ detail }) => remove(`v1/conversations/${detail}`).catch(() => {}));
+  }
   await start();
   parts.app.dataset.ready = "true";
-  if (matchMedia("(min-width: 900px)").matches) composer.text.focus();
+  if (!placeHere() && matchMedia("(min-width: 900px)").matches) composer.text.focus();
 }
 
 // Gradio builds the document when it has loaded.
@@ -63,14 +68,15 @@ const appear = (selector) => new Promise((resolve) => {
 function layOut(app) {
   const made = {
     app,
+    places: h("nav", { class: "places" }), place: h("main", { class: "place" }),
     talks: h("nav", { class: "talks" }), model: h("div", {}), turns: h("div", { class: "turns" }), composer: h("div", { class: "composer" }),
     results: h("aside", { class: "results" }), head: h("header", { class: "head" }), brand: h("div", { class: "brand" }), foot: h("div", { class: "foot" }),
     announcer: h("div", { class: "unseen", "aria-live": "polite", role: "status" }), veil: h("div", { class: "veil", onclick: closeDrawer }),
     drop: h("div", { class: "drop", "aria-hidden": "true" }),
   };
-  made.side = h("aside", { class: "side", id: "side" }, made.brand, made.talks, made.model, made.foot);
+  made.side = h("aside", { class: "side", id: "side" }, made.brand, made.places, made.talks, made.model, made.foot);
   made.middle = h("main", { class: "middle" }, made.head, h("div", { class: "scroll" }, made.turns), made.composer);
-  fill(app, made.side, made.middle, made.results, made.veil, made.drop, made.announcer);
+  fill(app, made.side, made.middle, made.results, made.place, made.veil, made.drop, made.announcer);
   // On a narrow screen the results stand below the turns and scroll with them.
   const narrow = matchMedia("(max-width: 1100px)");
   const place = () => (narrow.matches ? made.turns.after(made.results) : made.middle.after(made.results));
@@ -102,6 +108,7 @@ function changeLanguage(name) {
   drawList();
   drawModels();
   drawResults(true);
+  drawPlace();
 }
 
 function setUpColours() {
@@ -166,6 +173,7 @@ function setUpKeys() {
   addEventListener("keydown", (event) => {
     if (event.key !== "Escape" || event.defaultPrevented || document.querySelector("dialog[open]")) return;
     if (document.body.classList.contains("with-drawer")) closeDrawer();
+    else if (placeHere()) placeHere().escape?.();
     else if (isRunning()) stop().catch((error) => composer.fail(error));
   });
   addEventListener("click", (event) => {
@@ -185,15 +193,17 @@ function setUpDrops() {
     document.body.classList.remove("dropping");
     if (!hasFiles(event)) return;
     event.preventDefault();
-    composer.files.add(event.dataTransfer.files);
+    takeFiles(event.dataTransfer.files);
   });
   addEventListener("paste", (event) => {
     const files = event.clipboardData?.files ?? [];
     if (!files.length) return;
     event.preventDefault();
-    composer.files.add(files);
+    takeFiles(files);
   });
 }
+
+const takeFiles = (files) => (placeHere() ? placeHere().takeFiles?.(files) : composer.files.add(files));
 
 main().catch((error) => {
   const root = document.querySelector("#app") ?? document.body;

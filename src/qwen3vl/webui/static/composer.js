@@ -5,7 +5,7 @@ import { fill, h, icon, iconButton } from "./dom.js";
 import { Files } from "./files.js";
 import { Form } from "./form.js";
 import { model } from "./models.js";
-import { number, said, t, currentLanguage } from "./texts.js";
+import { explain, number, t, currentLanguage } from "./texts.js";
 import { Tuning } from "./tuning.js";
 import { takePicture } from "./webcam.js";
 
@@ -85,7 +85,6 @@ export class Composer {
     const text = wanted && (currentLanguage() === "zh" ? wanted.zh : wanted);
     this.text.placeholder = name === "chat" ? t("placeholder") : text ? t("title_and_help", { title: text.title, help: text.description }) : t("placeholder_notes");
     this.describe();
-    this.ui.taskChosen(name);
   }
 
   // One line each on what the task does, what the mode costs, and what the files do.
@@ -96,7 +95,9 @@ export class Composer {
     if (model.info?.is_moe && active)
       parts.push(t(speed ? "mode_cost_measured" : "mode_cost", { active, total: model.info.num_experts, speed: number(speed ?? 0), share: Math.round((100 * active) / model.info.num_experts_per_tok) }));
     else if (model.info && speed) parts.push(t("dense_measured", { speed: number(speed) }));
-    fill(this.summary, parts.map((part) => h("span", {}, part)));
+    const place = this.ui.panels.find((panel) => panel.place?.includes(this.task));
+    fill(this.summary, parts.map((part) => h("span", {}, part)),
+      place && h("button", { type: "button", class: "text-button", onclick: () => this.ui.goTo(place.name) }, t(`open_${place.name}`), icon("right")));
   }
 
   describeFiles() {
@@ -134,7 +135,7 @@ export class Composer {
   }
 
   fail(error) {
-    this.notice.textContent = said(error.message ?? String(error));
+    this.notice.textContent = explain(error);
     this.notice.hidden = false;
   }
 

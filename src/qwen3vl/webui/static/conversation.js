@@ -1,7 +1,7 @@
 // The conversation that is open: what is shown of it, and what can be done with it. Knows nothing of how it looks.
 //
 // Says "changed" when its turns are others, "turn" when one of them has grown, "result" when there is more of a result,
-// "selected" when another answer's result is to be shown, "failed" with an error.
+// "selected" when another answer's result is to be shown, "failed" with an error, "left" with one that was closed.
 
 import { call, events, get, patch, post, remove } from "./api.js";
 
@@ -19,23 +19,27 @@ export const answerOf = (id) => open.turns.find((turn) => turn.id === id);
 export const questionOf = (answer) => open.turns.find((turn) => turn.id === answer.parent);
 
 export function start() {
-  const id = location.hash.match(/^#c=([0-9a-f]{32})$/)?.[1];
+  const wanted = () => location.hash.match(/^#c=([0-9a-f]{32})$/)?.[1] ?? null;
   window.addEventListener("hashchange", () => {
-    const wanted = location.hash.match(/^#c=([0-9a-f]{32})$/)?.[1] ?? null;
-    if (wanted !== open.id) wanted ? show(wanted) : fresh();
+    if (isOurs() && wanted() !== open.id) wanted() ? show(wanted()) : fresh();
   });
-  return id ? show(id) : fresh();
+  return wanted() ? show(wanted()) : fresh();
 }
 
+// The address may name a place beside the conversations; what becomes of one meanwhile does not lead away from it.
+const isOurs = () => location.hash === "" || location.hash.startsWith("#c=");
+export const address = () => (open.id === null ? location.pathname + location.search : `#c=${open.id}`);
+const goThere = () => isOurs() && location.hash !== `#c=${open.id}` && history.replaceState(null, "", address());
+
 export function fresh() {
-  leave();
+  leave(null);
   Object.assign(open, { id: null, title: "", turns: [], selected: null, pending: null });
-  history.replaceState(null, "", location.pathname + location.search);
+  goThere();
   tell("changed");
 }
 
 export async function show(id) {
-  leave();
+  leave(id);
   const mine = ++visit;
   try {
     const found = await get(`page/conversations/${id}`);
@@ -47,11 +51,12 @@ export async function show(id) {
   }
 }
 
-function leave() {
+function leave(next) {
   visit += 1;
   watching?.abort();
   watching = null;
   results.clear();
+  if (open.id !== null && open.id !== next) tell("left", open.id);
 }
 
 async function again() {
@@ -64,7 +69,7 @@ function take(found) {
   Object.assign(open, { id: found.id, title: found.title, turns: found.turns, pending: null });
   const answers = open.turns.filter((turn) => turn.role === "assistant");
   if (!answers.some((turn) => turn.id === open.selected)) open.selected = answers.at(-1)?.id ?? null;
-  if (location.hash !== `#c=${open.id}`) history.replaceState(null, "", `#c=${open.id}`);
+  goThere();
   tell("changed");
   const last = open.turns.at(-1);
   if (last?.state === "running") watch(last.id);
@@ -100,7 +105,7 @@ export async function ask(body, pending) {
       const made = await post("v1/conversations", {});
       if (mine !== visit) return false;
       open.id = made.id;
-      history.replaceState(null, "", `#c=${made.id}`);
+      goThere();
     }
     // The first event comes with the first token; the answer goes on when this is hung up.
     for await (const event of events(`v1/conversations/${open.id}/messages`, { method: "POST", body: { ...body, stream: true } }))

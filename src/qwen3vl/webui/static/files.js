@@ -1,11 +1,13 @@
 // The files beside the question: each a card with its size and what it will cost, changed at once by resolution and rate.
 
 import { post, upload } from "./api.js";
-import { bytes, clock, fill, h, iconButton } from "./dom.js";
-import { number, said, t } from "./texts.js";
+import { bytes, clock, fill, h, icon, iconButton } from "./dom.js";
+import { explain, number, said, t } from "./texts.js";
+import { bring } from "../panels/videos.js";
 import { preview } from "./thread.js";
 
 const STEPS = 100; // of the slider, which is logarithmic
+const LONG = { share: 0.5, seconds: 300 }; // of the context, and of a video: from there on it is better indexed
 let made = 0;
 
 export class Files {
@@ -33,7 +35,7 @@ export class Files {
       upload(file, (progress) => {
         entry.progress = progress;
         this.drawCards();
-      }).then((found) => Object.assign(entry, found, { state: "ready" }), (error) => Object.assign(entry, { state: "failed", error: said(error.message) }))
+      }).then((found) => Object.assign(entry, found, { state: "ready" }), (error) => Object.assign(entry, { state: "failed", error: explain(error) }))
         .then(() => {
           this.drawCards();
           this.drawKnobs();
@@ -135,6 +137,8 @@ export class Files {
       lines.push(h("small", { class: "cost" }, h("b", {}, t("cost_tokens", { count: number(cost.tokens) })), " · ", t("cost_share", { share: number(100 * cost.share, 1) }), " · ", t("cost_memory", { size: bytes(cost.bytes) })),
         h("small", {}, seen));
     }
+    if (file.type === "video" && (cost?.error || cost?.share > LONG.share || file.duration > LONG.seconds))
+      lines.push(h("button", { type: "button", class: "text-button", onclick: () => bring(file, this.ui) }, icon("film"), t("index_instead")));
     return lines;
   }
 

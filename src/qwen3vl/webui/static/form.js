@@ -3,8 +3,6 @@
 import { fill, h } from "./dom.js";
 import { currentLanguage, t } from "./texts.js";
 
-const FILLED = new Set(["pages_text"]); // from the files, by the server
-
 export class Form {
   draw(entry) {
     const before = this.element && this.isFor(entry) ? this.raw() : null;
@@ -21,7 +19,7 @@ export class Form {
   show(entry) {
     this.entry = entry;
     this.fields = new Map();
-    const names = entry.name === "chat" ? [] : Object.keys(entry.params).filter((name) => name !== entry.text_param && !FILLED.has(name));
+    const names = entry.name === "chat" ? [] : Object.keys(entry.params).filter((name) => name !== entry.text_param);
     // Numbers and objects without a value of their own are for those who know what they are.
     const isRare = (name) => ["number", "integer", "object"].includes(kindOf(entry.params[name])) && (entry.params[name].default ?? null) === null;
     const [usual, rare] = [names.filter((name) => !isRare(name)), names.filter(isRare)];
@@ -104,7 +102,7 @@ export function describeParams(entry, params) {
   return Object.entries(params ?? {})
     .filter(([name, value]) => {
       const schema = entry.params[name] ?? entry.params[name.replace(/_$/, "")];
-      return schema && name !== entry.text_param && !FILLED.has(name) && value !== null && value !== "" && value !== false && value !== schema.default && JSON.stringify(value) !== "[]";
+      return schema && name !== entry.text_param && value !== null && value !== "" && value !== false && value !== schema.default && JSON.stringify(value) !== "[]";
     })
     .map(([name, value]) => {
       const schema = entry.params[name] ?? entry.params[name.replace(/_$/, "")];

@@ -2,7 +2,7 @@
 
 import { get, post } from "./api.js";
 import { bytes, fill, h, icon, iconButton } from "./dom.js";
-import { number, said, t } from "./texts.js";
+import { explain, number, said, t } from "./texts.js";
 
 const QUICK_MS = 400, SLOW_MS = 15_000;
 const MOVING = ["downloading", "loading", "unloading"];
@@ -101,7 +101,7 @@ async function act(name, action) {
   try {
     await post(`v1/models/${name.split("/").map(encodeURIComponent).join("/")}/${action}`);
   } catch (error) {
-    [notice.textContent, notice.hidden] = [said(error.message), false];
+    [notice.textContent, notice.hidden] = [explain(error), false];
   }
   follow();
 }

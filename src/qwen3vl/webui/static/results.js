@@ -8,28 +8,21 @@ let root, ui;
 let panels = []; // {name, panel}
 let chosen = null; // the tab that a person has chosen
 let shown = { answer: null, tab: null, source: "", update: null };
-let session = null;
 
 export async function setUpResults(element, given) {
   [root, ui] = [element, given];
-  panels = await Promise.all(ui.panels.map(async (entry) => ({ ...entry, panel: (await import(`../panels/${entry.name}.js`)).default })));
+  panels = await Promise.all(ui.panels.filter((entry) => !entry.place).map(async (entry) => ({ ...entry, panel: (await import(`../panels/${entry.name}.js`)).default })));
   bus.addEventListener("result", ({ detail }) => detail === open.selected && draw());
   bus.addEventListener("selected", () => draw());
   bus.addEventListener("changed", () => draw());
 }
 
-// A task that is a session of its own is shown as soon as it is chosen.
-export function taskChosen(task) {
-  session = panels.find((entry) => entry.session === task) ?? null;
-  draw(true);
-}
-
 export function draw(anew = false) {
-  if (session) return drawSession();
   const found = open.selected === null ? null : results.get(open.selected);
-  const answer = found && answerOf(open.selected);
+  const whole = found && (ui.interface.streaming || found.state !== "running");
+  const answer = whole ? answerOf(open.selected) : null;
   const view = answer && { ...found, answer, question: questionOf(answer) };
-  const fitting = view ? panels.filter((entry) => !entry.session && entry.panel.applies(view)) : [];
+  const fitting = view ? panels.filter((entry) => entry.panel.applies(view)) : [];
   const worth = fitting.some((entry) => entry.panel.opens?.(view) ?? true);
   document.body.classList.toggle("with-results", worth || (view !== null && ui.resultsWanted === open.selected));
   if (!view) {
@@ -39,7 +32,13 @@ export function draw(anew = false) {
   const tab = fitting.find((entry) => entry.name === chosen) ?? fitting[0];
   const source = JSON.stringify([found.result, found.pictures]);
   const tabs = fitting.map((entry) => entry.name).join();
-  if (!anew && shown.answer === open.selected && shown.tab === tab.name && shown.tabs === tabs) {
+  const same = !anew && shown.answer === open.selected && shown.tab === tab.name;
+  if (same && shown.tabs !== tabs && shown.update) {
+    // A tab came or went beside the one that is looked at: that one stays as it is, a player keeps its place.
+    fill(root.querySelector(".tabs"), fitting.map((entry) => tabOf(entry, tab)));
+    shown.tabs = tabs;
+  }
+  if (same && shown.tabs === tabs) {
     if (source === shown.source && shown.state === found.state) return;
     Object.assign(shown, { source, state: found.state });
     drawExports(view);
@@ -80,14 +79,5 @@ function drawWarnings(view) {
 
 function drawExports(view) {
   fill(root.querySelector(".exports"), h("span", {}, t("export")), Object.entries(view.exports).map(([key, name]) =>
-    h("a", { class: "chip", href: `page/answers/${view.id}/exports/${encodeURIComponent(key)}`, download: name, title: name }, icon("down"), name.split(".").at(-1).toUpperCase())));
-}
-
-function drawSession() {
-  if (shown.session === session.name) return;
-  document.body.classList.add("with-results");
-  shown = { answer: null, tab: null, source: "", update: null, session: session.name };
-  const body = h("div", { class: `panel ${session.name}` });
-  fill(root, h("header", {}, h("h2", {}, t(`panel_${session.name}`))), body);
-  session.panel.start(body, ui);
+    h("a", { class: "chip", href: `v1/conversations/${view.answer.conversation}/messages/${view.id}/export?format=${encodeURIComponent(key)}`, download: name, title: name }, icon("down"), name.split(".").at(-1).toUpperCase())));
 }

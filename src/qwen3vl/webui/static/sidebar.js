@@ -44,6 +44,7 @@ function entry(each) {
   const title = each.title || t("untitled");
   const item = h("li", { class: each.id === open.id ? "current" : "", "data-id": each.id },
     h("button", { type: "button", class: "title", title, "aria-current": each.id === open.id ? "page" : null, onclick: () => {
+      ui.leavePlace();
       show(each.id);
       ui.closeDrawer();
     } }, h("span", {}, title), h("time", {}, when(each.updated))),
@@ -89,6 +90,7 @@ function confirmErasing(item, each) {
 }
 
 export const startFresh = () => {
+  ui.leavePlace();
   fresh();
   ui.closeDrawer();
   ui.focusQuestion();

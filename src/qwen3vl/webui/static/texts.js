@@ -35,5 +35,12 @@ export function said(sentence) {
   return sentence;
 }
 
+// Why something failed. The sentences of the server are English; where only their code is known, that is told.
+export function explain(error) {
+  const sentence = error.message || String(error);
+  const told = said(sentence);
+  return told === sentence ? (texts[language].codes[error.code] ?? told) : told;
+}
+
 export const number = (value, digits = 0) =>
   value.toLocaleString(language, { maximumFractionDigits: digits, minimumFractionDigits: 0 });

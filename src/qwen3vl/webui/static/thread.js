@@ -86,7 +86,8 @@ function pendingElements(pending) {
   return [...(pending.again ? [] : [question]), h("article", { class: "turn answer running" }, waiting())];
 }
 
-const waiting = () => h("div", { class: "status running" }, h("span", { class: "dots", "aria-hidden": "true" }, h("i"), h("i"), h("i")), t("state_reading"));
+const waiting = (pages) => h("div", { class: "status running" }, h("span", { class: "dots", "aria-hidden": "true" }, h("i"), h("i"), h("i")),
+  pages && pages[0] < pages[1] ? t("state_reading_pages", { page: pages[0] + 1, count: pages[1] }) : t("state_reading"));
 
 function answerElement(turn) {
   const thinking = h("details", { class: "thinking" }, h("summary", {}, t("thinking")), h("div", { class: "prose" }));
@@ -113,7 +114,7 @@ function growAnswer(turn, article) {
   const hidden = running && !ui.interface.streaming;
   article.classList.toggle("running", running);
   article.setAttribute("aria-busy", String(running));
-  thinking.hidden = !turn.thinking;
+  thinking.hidden = hidden || !turn.thinking;
   if (turn.thinking) {
     thinking.firstChild.textContent = running && !turn.text ? t("thinking_now") : t("thinking");
     if (!thinking.dataset.seen) [thinking.open, thinking.dataset.seen] = [running, "1"];
@@ -123,7 +124,7 @@ function growAnswer(turn, article) {
   update(prose, hidden ? "" : turn.html);
   setFormulas(prose);
   addCopyButtons(prose);
-  fill(status, running && !turn.text && !turn.thinking ? waiting().childNodes : statusLine(turn));
+  fill(status, running && !turn.text && !turn.thinking ? [...waiting(turn.pages_read).childNodes] : statusLine(turn));
   status.className = `status ${turn.state}`;
   if (!running) fill(tools, answerTools(turn));
 }
