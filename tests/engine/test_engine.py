@@ -345,7 +345,7 @@ def test_a_failing_device_fails_requests_and_health(monkeypatch: pytest.MonkeyPa
         ({"device": "tpu"}, InputError, "device must be"),
         ({"device": "cuda:99"}, InputError, "not there"),
         ({"dtype": "int3"}, InputError, "dtype must be"),
-        ({"quantization": "int4"}, InputError, "not available"),
+        ({"quantization": "int3"}, InputError, "'none', 'int8', 'int4', got 'int3'"),
         ({"memory": "much"}, InputError, "such as '12GiB'"),
         ({"memory": "20MiB"}, InsufficientMemoryError, "this model needs"),
         ({"max_context": 10**6}, InputError, "max_context must be"),

@@ -115,7 +115,6 @@ def test_planned_bytes_are_those_that_are_held(folder: Path, quantization: str) 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"quantization": "int3"}, "'none', 'int8', 'int4', got 'int3'"),
         ({"quantization": "int8", "dtype": "bfloat16"}, "dtype must be 'auto' or 'float32', got 'bfloat16'"),
         ({"kv_cache": "int4"}, "kv_cache must be 'auto', 'float32', 'bfloat16', 'float16', 'int8', got 'int4'"),
     ],

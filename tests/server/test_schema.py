@@ -28,7 +28,7 @@ def test_schemathesis_finds_nothing(tmp_path: Path) -> None:
         done = subprocess.run(
             [
                 *(SCHEMATHESIS, "run", f"{url}/openapi.json", "--no-color", "--continue-on-failure"),
-                *("--phases", "coverage,fuzzing", "--max-examples", "8", "--seed", "4", "--max-time", "60"),
+                *("--phases", "coverage,fuzzing", "--max-examples", "8", "--seed", "4", "--max-time", "30"),
                 # What a schema cannot say (which options go together, what fits into the context) is refused with 400.
                 *("--exclude-checks", "positive_data_acceptance"),
                 # No model is fetched for a test; tests/server/test_models.py has the loading.

@@ -30,8 +30,6 @@ int qwen3vl_best_level() {
     return NONE;
 }
 
-int64_t qwen3vl_matrix_bytes(const Matrix* matrix) { return int64_t(matrix->bytes()); }
-
 // Each returns 0, or 1 where the processor lacks the level.
 int qwen3vl_linear(int level, int threads, const Matrix* matrix, const Linear* call) {
     const Kernels* kernels = kernels_of(level);
