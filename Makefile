@@ -19,11 +19,11 @@ DEBIAN := g++ chromium fonts-dejavu-core fonts-liberation fonts-open-sans fonts-
 serve: $(VENV)/run.stamp
 	$(BIN)/qwen3vl serve $(ARGS)
 
-# Three files of tests at a time on two cores, because those with browsers wait much; each on one core, because small
-# networks gain nothing from a second thread. What fails among real browsers and processes is run once more, and the
-# summary says which tests needed that. pytest comes last, so that its summary is the last line.
+# Two files of tests at a time, each on one core: small networks gain nothing from a second thread. What fails among real
+# browsers and processes is run once more, and the summary says which tests needed that. pytest comes last, so that its
+# summary is the last line.
 test: $(VENV)/dev.stamp lint
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 3 --dist loadfile --reruns 1 -r R $(ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --reruns 1 -r R $(ARGS)
 
 lint: $(VENV)/dev.stamp
 	$(BIN)/ruff format --check .

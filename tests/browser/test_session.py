@@ -14,6 +14,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import AbstractAsyncContextManager
 from typing import Any
 
+import playwright.async_api
 import psutil
 import pytest
 from PIL import Image
@@ -80,6 +81,27 @@ def test_what_it_shows(loop: asyncio.Runner, desktop: BrowserSession) -> None:
         assert image.size == SIZE
         assert image.convert("RGB").getpixel((99, 39)) == (255, 0, 0)
         assert image.convert("RGB").getpixel((101, 41)) == (255, 255, 255)
+
+
+@pytest.mark.parametrize(("said", "tries"), [("Unable to capture screenshot", 3), ("Target closed", 1)])
+def test_a_browser_with_no_frame_is_asked_again(
+    loop: asyncio.Runner, desktop: BrowserSession, monkeypatch: pytest.MonkeyPatch, said: str, tries: int
+) -> None:
+    taken, asked = desktop.page.screenshot, []
+
+    async def screenshot(**options: Any) -> bytes:
+        asked.append(options)
+        if len(asked) < 3:
+            raise playwright.async_api.Error(f"Page.screenshot: Protocol error (Page.captureScreenshot): {said}")
+        return await taken(**options)
+
+    monkeypatch.setattr(desktop.page, "screenshot", screenshot)
+    if tries == 1:
+        with pytest.raises(BrowserError, match=said):
+            loop.run(desktop.observe())
+    else:
+        assert Image.open(io.BytesIO(loop.run(desktop.observe()).png)).size == SIZE
+    assert len(asked) == tries
 
 
 def test_the_mouse(loop: asyncio.Runner, desktop: BrowserSession) -> None:

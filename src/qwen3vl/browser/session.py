@@ -15,7 +15,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from qwen3vl.browser.proxy import REFUSED_HEADER
 from qwen3vl.browser.rules import HostRules
@@ -95,7 +95,7 @@ class BrowserSession:
         await self._follow_popup()
         await self._stay_inside()
         async with self.answering():
-            png = await self.page.screenshot(timeout=self._timeout * 1000, scale="css", caret="initial")
+            png = await _picture(self.page, timeout=self._timeout * 1000, scale="css", caret="initial")
             title = await self.page.title()
         return Observation(png, *self.size, url=self.page.url, title=title[:300])
 
@@ -131,7 +131,7 @@ class BrowserSession:
             try:
                 page = await context.new_page()
                 await page.set_content(html, timeout=self._timeout * 1000)
-                return await page.screenshot(timeout=self._timeout * 1000)
+                return await _picture(page, timeout=self._timeout * 1000)
             finally:
                 await context.close()
 
@@ -205,6 +205,20 @@ class BrowserSession:
         self.note(Notice("error", f"the page that was to follow {self._last_url} could not be opened"))
         await self.goto(self._last_url)
         await self._settle()
+
+
+async def _picture(page: Page, **options: Any) -> bytes:
+    """A screenshot. A browser that is busy sometimes has no frame to give, and has one a moment later."""
+    from playwright.async_api import Error
+
+    for pause in (0.2, 0.5, 1.0):
+        try:
+            return await page.screenshot(**options)
+        except Error as error:
+            if "Unable to capture screenshot" not in error.message:
+                raise
+        await asyncio.sleep(pause)
+    return await page.screenshot(**options)
 
 
 def check_url(url: str, rules: HostRules) -> None:
