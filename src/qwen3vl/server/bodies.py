@@ -170,6 +170,8 @@ class ModelCard(_Body):
     memory_bytes: int | None = None
     device: str | None = None
     dtype: str | None = None
+    quantization: str | None = None
+    kv_cache: str | None = None
     is_moe: bool | None = None
     num_experts: int | None = None
     num_experts_per_tok: int | None = None

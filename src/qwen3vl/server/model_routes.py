@@ -18,7 +18,7 @@ from qwen3vl.server.services import Services
 from qwen3vl.server.wire import server_sent_event
 
 _FIGURES = (
-    *("max_context", "max_pixels", "parameters", "memory_bytes", "device", "dtype"),
+    *("max_context", "max_pixels", "parameters", "memory_bytes", "device", "dtype", "quantization", "kv_cache"),
     *("is_moe", "num_experts", "num_experts_per_tok"),
 )
 

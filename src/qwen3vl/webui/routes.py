@@ -123,7 +123,7 @@ def page_router(services: Services) -> APIRouter:
             "info": {
                 name: getattr(info, name)
                 for name in (
-                    *("is_moe", "num_experts", "num_experts_per_tok", "max_context", "device", "dtype"),
+                    *("is_moe", "num_experts", "num_experts_per_tok", "max_context", "device", "dtype", "quantization"),
                     *("parameters", "memory_bytes"),
                 )
             },

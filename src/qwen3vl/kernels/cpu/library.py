@@ -137,7 +137,7 @@ def best_level() -> Level:
 
 def pages(*shape: int) -> torch.Tensor:
     """Bytes of a large weight, without values, in memory that asks the system for huge pages: a step reads all of it,
-    and with small ones a tenth of the time went into finding them.
+    and with small ones some of the time goes into finding them.
     """
     size = prod(shape)
     if size < _HUGE_PAGE or not hasattr(mmap, "MADV_HUGEPAGE"):

@@ -55,7 +55,7 @@ function drawBadge(name, state, line = "", entry = null) {
 
 const count = (value) => (value >= 1e9 ? `${number(value / 1e9, 1)} B` : `${number(value / 1e6, 1)} M`);
 const facts = (each) =>
-  [count(each.parameters), each.is_moe ? t("experts_of", { active: each.num_experts_per_tok, total: each.num_experts }) : t("dense_short"), `${each.dtype} · ${each.device}`].join(" · ");
+  [count(each.parameters), each.is_moe ? t("experts_of", { active: each.num_experts_per_tok, total: each.num_experts }) : t("dense_short"), `${each.quantization === "none" ? each.dtype : each.quantization} · ${each.device}`].join(" · ");
 const stateOf = (each) =>
   t(`model_${each.state}`) + (each.progress !== null && MOVING.includes(each.state) ? ` ${Math.round(each.progress * 100)} %` : "");
 const bar = (each) =>
