@@ -9,7 +9,7 @@ serves them all. A piece depends on nothing but its number: who makes it, when, 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import cache
 from typing import Any
 
@@ -78,6 +78,19 @@ class Batch:
     hints: torch.Tensor  # [marks] int64: patch * NUM_HINTS + class, negative where there is none
     longest: int
     largest: int
+
+    @property
+    def tensors(self) -> list[torch.Tensor]:
+        """All that differs between batches of the same budgets."""
+        values = [getattr(self, field.name) for field in fields(self)]
+        return [*self.patches, *(value for value in values if isinstance(value, torch.Tensor))]
+
+    def replaced(self, tensors: Sequence[torch.Tensor]) -> Batch:
+        """A batch of the same budgets whose `tensors` are these."""
+        kinds = len(self.patches)
+        names = [field.name for field in fields(self) if isinstance(getattr(self, field.name), torch.Tensor)]
+        others: dict[str, Any] = dict(zip(names, tensors[kinds:], strict=True))
+        return replace(self, patches=tuple(tensors[:kinds]), **others)
 
     @property
     def hint_targets(self) -> torch.Tensor:

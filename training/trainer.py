@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
 
 from training.batches import Batch
+from training.capture import Capture
 from training.network import Network
 from training.optim import Optimizer, Rates
 from training.parts import Parts
@@ -64,6 +66,10 @@ class Trainer:
         self.dtype, self.seed = dtype, seed
         self.optimizer = Optimizer(dict(network.named_parameters()), rates)
         self.device = next(network.parameters()).device
+        self._parameters = list(network.parameters())
+        self._differentiate: Callable[..., Sequence[torch.Tensor]] = self._compute
+        if self.device.type == "cuda":
+            self._differentiate = Capture(self._compute, self._parameters)
         self.tally = Tally(tasks, self.device)
         self._expert_shares = torch.tensor(losses.expert_shares, device=self.device)
         self.step_number = 0
@@ -71,8 +77,21 @@ class Trainer:
     def step(self, batch: Batch, progress: float) -> float:
         """Learns from one batch, and from those of the team's other members. `progress` is the share of the training
         that is done. Returns the share of the highest learning rates that it used."""
+        hint_weight = torch.full((), self.losses.hint_weight(progress), device=self.device)
+        scores, right, hint_loss, balance = self._differentiate(batch, hint_weight, *self._draw_experts(batch))
+        self.team.average([parameter.grad for parameter in self._parameters if parameter.grad is not None])
+        share = self.optimizer.step(self.step_number, progress)
+        self.step_number += 1
+        self._count(batch, scores, right, hint_loss, balance)
+        return share
+
+    def _compute(
+        self, batch: Batch, hint_weight: torch.Tensor, experts: torch.Tensor | None = None
+    ) -> Sequence[torch.Tensor]:
+        """Sets the gradients. experts: how many each token uses, of a MoE model. Returns the losses of all targets,
+        which are right, the hints' loss and that of routing."""
         network, parts = self.network, self.parts
-        hidden, patches, balance = network(batch, parts, self.dtype, self._draw_experts(batch))
+        hidden, patches, balance = network(batch, parts, self.dtype, experts)
         language, head = network.model.language_model, network.hint_head
         scores, right = parts.answer_scores(
             hidden, language.norm.weight, language.embed_tokens.weight, batch.target_ids, self.dtype
@@ -88,22 +107,19 @@ class Trainer:
             batch.hint_targets,
             self.dtype,
         )
-        loss = answer_loss + self.losses.hint_weight(progress) * hint_loss + _BALANCE_WEIGHT * balance
+        loss = answer_loss + hint_weight * hint_loss + _BALANCE_WEIGHT * balance
         loss.backward()
-        self.team.average([parameter.grad for parameter in network.parameters() if parameter.grad is not None])
-        share = self.optimizer.step(self.step_number, progress)
-        self.step_number += 1
-        self._count(batch, scores.detach(), right, hint_loss.detach(), balance.detach())
-        return share
+        return [scores.detach(), right, hint_loss.detach(), balance.detach()]
 
-    def _draw_experts(self, batch: Batch) -> torch.Tensor | None:
-        """The number of experts of each token [T]: one number a conversation, the same for the same step."""
+    def _draw_experts(self, batch: Batch) -> list[torch.Tensor]:
+        """For a MoE model, the number of experts of each token [T]: one number a conversation, the same for the same
+        step."""
         if self.network.config.text.moe is None:
-            return None
+            return []
         generator = torch.Generator(self.device).manual_seed(self.seed * 1_000_003 + self.step_number)
         lengths = batch.token_offsets.diff()
         drawn = torch.multinomial(self._expert_shares, len(lengths), replacement=True, generator=generator) + 1
-        return torch.repeat_interleave(drawn, lengths, output_size=len(batch.token_ids))
+        return [torch.repeat_interleave(drawn, lengths, output_size=len(batch.token_ids))]
 
     def _count(
         self, batch: Batch, scores: torch.Tensor, right: torch.Tensor, hint_loss: torch.Tensor, balance: torch.Tensor

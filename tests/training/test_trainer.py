@@ -182,15 +182,42 @@ def test_evaluation_counts_every_answer_once() -> None:
 def test_conversations_draw_their_experts() -> None:
     one = trainer(network(moe=True))
     batch: Batch = OrderedFeed(MAKE, SUPPLIES, 0, CPU).batch()
-    drawn = one._draw_experts(batch)
-    assert drawn is not None
+    [drawn] = one._draw_experts(batch)
     offsets = batch.token_offsets.tolist()
     per_conversation = [set(drawn[a:b].tolist()) for a, b in itertools.pairwise(offsets) if a < b]
     assert all(len(counts) == 1 for counts in per_conversation)
     assert {1, 2, 3, 4} >= set(drawn.tolist()) > {4}
-    again = one._draw_experts(batch)  # of the same step
-    assert again is not None
+    [again] = one._draw_experts(batch)  # of the same step
     assert torch.equal(drawn, again)
+
+
+def test_a_batch_takes_other_tensors() -> None:
+    feed = OrderedFeed(MAKE, SUPPLIES, 0, CPU)
+    one, other = feed.batch(), feed.batch()
+    became = one.replaced(other.tensors)
+    assert not torch.equal(one.token_ids, other.token_ids)
+    assert all(a is b for a, b in zip(became.tensors, other.tensors, strict=True))
+    assert (became.patches[1] is other.patches[1], became.longest) == (True, one.longest)
+
+
+@pytest.mark.parametrize("moe", [False, True])
+def test_recorded_gradients_are_those_computed_anew(moe: bool, device: str) -> None:
+    if device == "cpu":
+        pytest.skip("only a GPU records")
+    feed = OrderedFeed(MAKE, SUPPLIES, 0, torch.device(device))
+    one = trainer(network(moe=moe).to(device))
+    one.optimizer.step = lambda step, progress: 0.0  # type: ignore[method-assign]
+    for _ in range(3):
+        batch = feed.batch()
+        experts = one._draw_experts(batch)
+        one.step(batch, 0.0)
+        recorded = [parameter.grad.clone() for parameter in one.network.parameters() if parameter.grad is not None]
+        for parameter in one.network.parameters():
+            parameter.grad = None
+        one._compute(batch, torch.full((), one.losses.hint_weight(0.0), device=device), *experts)
+        for (name, parameter), gradient in zip(one.network.named_parameters(), recorded, strict=True):
+            assert parameter.grad is not None
+            assert torch.cosine_similarity(gradient.flatten(), parameter.grad.flatten(), dim=0) > 0.999, name
 
 
 def test_state_files_are_small_enough_to_carry(tmp_path: Path) -> None:
