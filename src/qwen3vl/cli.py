@@ -10,6 +10,7 @@ import inspect
 import sys
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, get_args
 
@@ -278,6 +279,14 @@ def evaluate(
             "--render", help="Compare written HTML by its looks too, in Chromium (pip install 'qwen3vl[browser]')."
         ),
     ] = False,
+    jobs: Annotated[
+        int,
+        typer.Option(
+            min=1,
+            help="Processes that answer, each with the model loaded, and with --memory for itself: "
+            "as many as cores are fastest for a small model on a CPU.",
+        ),
+    ] = 1,
     max_tokens: Annotated[
         int | None, typer.Option(min=1, help="Of an answer. [default: twice the right answer's, and some more]")
     ] = None,
@@ -294,12 +303,13 @@ def evaluate(
     What is drawn depends on the seed alone, and has words, fonts, wordings and sizes that no training has seen.
     """
     settings = _settings(model={"name": model, "device": device, "dtype": dtype, "memory": memory})
-    from qwen3vl.bench.command import AT_ONCE, run_evaluation
+    from qwen3vl.bench.command import run_evaluation
+    from qwen3vl.bench.jobs import AT_ONCE
     from qwen3vl.engine.build import EngineConfig, resolve_device
 
     config = EngineConfig(max_running=AT_ONCE[resolve_device(settings.model.device).type])
     run_evaluation(
-        lambda: _load(settings, config),
+        partial(_load, settings, config),
         modes=[_mode(each) for each in dict.fromkeys(mode or ["full"])],
         tasks=[task.strip() for task in tasks.split(",")] if tasks else None,
         samples=samples,
@@ -307,6 +317,7 @@ def evaluate(
         data=data,
         paraphrases=paraphrases,
         render=render,
+        jobs=jobs,
         max_tokens=max_tokens,
         json_file=json_file,
         answers_file=answers,

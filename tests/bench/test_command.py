@@ -64,6 +64,34 @@ def test_paraphrases_and_looks(
     assert [line["worded"] for line in lines] == ["held_out", "train"] * 4
 
 
+def test_processes_share_the_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Two of them give each answer once, in the same order and the same words, twins in the strongest mode alone."""
+    asked = ["--mode", "fast", "--mode", "full", "--tasks", "count,color", "--samples", "9", "--paraphrases"]
+    found = []
+    for jobs in ("1", "2"):
+        file = tmp_path / f"{jobs}.jsonl"
+        status, _, err = run(monkeypatch, capfd, *asked, "--max-tokens", "8", "--jobs", jobs, "--answers", str(file))
+        assert status == 0, err
+        found.append([json.loads(line) for line in file.read_text().splitlines()])
+    one, two = found
+    assert [(line["name"], line["mode"], line["worded"]) for line in one] == [
+        (f"{task}/{number}", *asked)
+        for task in ("count", "color")
+        for number in range(9)
+        for asked in (("fast", "held_out"), ("full", "held_out"), ("full", "train"))
+    ]
+    assert [{**line, "scores": None} for line in one] == [{**line, "scores": None} for line in two]
+
+
+def test_a_process_that_fails_ends_all(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
+    asked = ["tiny-dense", "--mode", "fast", "--tasks", "count", "--samples", "40", "--jobs", "2"]
+    status, out, err = run(monkeypatch, capfd, *asked)
+    assert (status, out) == (1, "")
+    assert "this model is dense" in err
+
+
 def test_fonts_may_lie_in_a_folder_of_ones_own(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:

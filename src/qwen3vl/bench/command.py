@@ -6,7 +6,7 @@ import json
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,19 +15,17 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from qwen3vl import __version__
 from qwen3vl.bench.datasets import Dataset, DrawnSet, FolderSet
-from qwen3vl.bench.evaluate import EngineResponder, Record, evaluate
-from qwen3vl.bench.rendering import PageJudge
+from qwen3vl.bench.evaluate import Record
+from qwen3vl.bench.jobs import Task, answer
 from qwen3vl.bench.report import summarise
 from qwen3vl.bench.tables import tables
 from qwen3vl.bench.targets import targets
-from qwen3vl.browser import Renderer
-from qwen3vl.engine.engine import Engine
+from qwen3vl.engine.engine import Engine, EngineInfo
 from qwen3vl.errors import InputError
 from qwen3vl.experts.modes import Mode
 
 _DRAWN_SAMPLES = 300
 _WIDTH = 200  # of the tables where they go into a file or another program
-AT_ONCE = {"cpu": 64, "cuda": 512}  # sequences in one batch
 
 
 def run_evaluation(
@@ -40,6 +38,7 @@ def run_evaluation(
     data: Path | None,
     paraphrases: bool,
     render: bool,
+    jobs: int,
     max_tokens: int | None,
     json_file: Path | None,
     answers_file: Path | None,
@@ -56,17 +55,9 @@ def run_evaluation(
         else DrawnSet(tasks, samples or _DRAWN_SAMPLES, seed, paraphrases=paraphrases)
     )
     started = time.monotonic()
-    with ExitStack() as stack:
-        judge = None
-        if render:
-            renderer = stack.enter_context(Renderer())
-            renderer.render("", (64, 64))  # a browser that is missing should not be found out about at the end
-            judge = PageJudge(renderer)
-        engine = stack.enter_context(open_engine())
-        about = _about(engine, seed, data)
-        responder = EngineResponder(engine, max_tokens, AT_ONCE[engine.info.device.partition(":")[0]])
-        with _bar(len(items)) as progress:
-            records = list(evaluate(responder, items, modes, progress, judge))
+    with _bar(len(items)) as progress:
+        answers = answer(Task(open_engine, items, modes, render, max_tokens), jobs, progress)
+    about, records = _about(answers.info, seed, data), answers.records
     report = summarise(records, modes, seed, {**about, "seconds": round(time.monotonic() - started, 1)})
     reached = targets(report)
     console = Console()
@@ -82,8 +73,7 @@ def run_evaluation(
         answers_file.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
 
 
-def _about(engine: Engine, seed: int, data: Path | None) -> dict[str, Any]:
-    info = engine.info
+def _about(info: EngineInfo, seed: int, data: Path | None) -> dict[str, Any]:
     return {
         "model": info.name,
         "parameters": info.parameters,

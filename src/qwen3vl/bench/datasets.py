@@ -51,11 +51,11 @@ class Item:
 
 
 class Dataset(Protocol):
-    """A sequence of items that is made anew each time it is walked through."""
+    """Items that are made anew each time they are asked for."""
 
     def __len__(self) -> int: ...
 
-    def __iter__(self) -> Iterator[Item]: ...
+    def __getitem__(self, number: int) -> Item: ...
 
 
 def drawn_tasks() -> tuple[str, ...]:
@@ -95,11 +95,11 @@ class DrawnSet:
     def __len__(self) -> int:
         return len(self.tasks) * self.samples * len(self._worded)
 
-    def __iter__(self) -> Iterator[Item]:
-        for task in self.tasks:
-            for number in range(self.samples):
-                for worded in self._worded:
-                    yield self._item(task, number, worded)
+    def __getitem__(self, number: int) -> Item:
+        """Raises `IndexError` after the last, so that a set can be walked through."""
+        number, worded = divmod(range(len(self))[number], len(self._worded))
+        task, number = divmod(number, self.samples)
+        return self._item(self.tasks[task], number, self._worded[worded])
 
     def _item(self, task: str, number: int, worded: Split) -> Item:
         families = [family for family in DRAWN[task].families if family in FAMILIES]
@@ -143,8 +143,8 @@ class FolderSet:
     def __len__(self) -> int:
         return len(self._rows)
 
-    def __iter__(self) -> Iterator[Item]:
-        return iter(self._rows)
+    def __getitem__(self, number: int) -> Item:
+        return self._rows[number]
 
 
 def _media(sample: Sample) -> list[dict[str, Any]]:

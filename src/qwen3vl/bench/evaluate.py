@@ -9,7 +9,7 @@ import math
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from qwen3vl.bench.datasets import Item
 from qwen3vl.bench.scoring import Part, Parts, score
@@ -19,11 +19,13 @@ from qwen3vl.engine.options import GenerationOptions
 from qwen3vl.engine.outputs import FinishReason
 from qwen3vl.engine.streams import Stream, collect
 from qwen3vl.errors import InputError
-from qwen3vl.experts.modes import Mode
+from qwen3vl.experts.modes import MODE_NAMES, Mode
 from qwen3vl.prompt.types import Prompt
 
 _ROOM = 64  # tokens that an answer may have beyond twice those of the reference
 _SURE = math.log(0.52)  # a token likelier than this is the likeliest, and no rounding changes that
+
+_Name = TypeVar("_Name", bound=Mode | str)
 
 Judge = Callable[[Item, str], Parts]  # further metrics of an answer
 
@@ -51,8 +53,23 @@ class Record:
     parts: Parts
 
 
+def strongest_first(modes: Iterable[_Name]) -> list[_Name]:
+    """Named modes before numbers of experts."""
+
+    def order(mode: Mode | str) -> tuple[bool, int]:
+        name = str(mode)
+        return name.isdigit(), -(int(name) if name.isdigit() else [str(each) for each in MODE_NAMES].index(name))
+
+    return sorted(modes, key=order)
+
+
+def modes_of(item: Item, modes: Sequence[Mode]) -> Sequence[Mode]:
+    """The modes in which an item is asked: what wordings cost is measured in the strongest alone."""
+    return modes if item.worded == "held_out" else strongest_first(modes)[:1]
+
+
 class Responder(Protocol):
-    """Whoever answers: the items in their order, each with its reply in each mode."""
+    """Whoever answers: the items in their order, each with its reply in each of `modes_of` it."""
 
     def respond(self, items: Iterable[Item], modes: Sequence[Mode]) -> Iterator[tuple[Item, list[Reply]]]: ...
 
@@ -67,7 +84,7 @@ def evaluate(
     """Yields a record for every item and mode. `progress` is told how many items have been done; `judge` adds metrics
     to those of `scoring`."""
     for done, (item, replies) in enumerate(responder.respond(items, modes), 1):
-        for mode, reply in zip(modes, replies, strict=True):
+        for mode, reply in zip(modes_of(item, modes), replies, strict=True):
             parts = score(item.task, reply.text, item.answer, item.truth)
             parts |= judge(item, reply.text) if judge else {}
             yield Record(
@@ -119,7 +136,7 @@ class EngineResponder:
         try:
             while True:
                 while len(scoring) <= room // 4 and (item := next(source, None)) is not None:
-                    scoring.append(self._score(item, modes))
+                    scoring.append(self._score(item, modes_of(item, modes)))
                 if scoring:
                     self._answer(scoring[0])
                     answering.append(scoring.popleft())

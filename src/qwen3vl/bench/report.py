@@ -15,11 +15,11 @@ from typing import Any
 
 import numpy as np
 
-from qwen3vl.bench.evaluate import Record
+from qwen3vl.bench.evaluate import Record, strongest_first
 from qwen3vl.bench.intervals import Array, Estimate, Resampler, estimate, mean, spread
 from qwen3vl.bench.scoring import COSTS, METRICS, main_metric
 from qwen3vl.bench.slices import SLICES
-from qwen3vl.experts.modes import MODE_NAMES, Mode
+from qwen3vl.experts.modes import Mode
 
 OVERALL = ("accuracy", "nll")  # over all tasks: the mean of their main metrics, and of their likelihoods
 
@@ -56,7 +56,7 @@ class Paraphrased:
 
 @dataclass(frozen=True)
 class Report:
-    """`slices` are parts of tasks; `paraphrases` are of each mode and task, their mean under `all`."""
+    """`slices` are parts of tasks; `paraphrases` are of the baseline and each task, their mean under `all`."""
 
     about: Mapping[str, Any]
     modes: tuple[str, ...]
@@ -69,7 +69,7 @@ class Report:
     @property
     def baseline(self) -> str:
         """The strongest mode that was measured: the one whose figures are the model's."""
-        return _strongest_first(self.modes)[0]
+        return strongest_first(self.modes)[0]
 
     def to_json(self) -> dict[str, Any]:
         used = {name for metrics in self.tasks.values() for name in metrics}
@@ -120,15 +120,16 @@ def summarise(records: Iterable[Record], modes: Sequence[Mode], seed: int, about
         if found := [record for record in asked.get(part.task, ()) if part.holds(record.reference)]:
             slices[name] = _measure(found, names, seed, name)
     overall = {metric: {name: _over_all(tasks, metric, name) for name in names} for metric in OVERALL if tasks}
-    twins = {task: _measure(found, names, seed, task) for task, found in trained.items()}
+    best = strongest_first(names)[0]
+    twins = {task: _measure(found, [best], seed, task) for task, found in trained.items()}
     return Report(
         about,
         names,
         {task: _estimates(measured) for task, measured in tasks.items()},
         {name: _estimates(measured) for name, measured in slices.items()},
         _estimates(overall),
-        tuple(_loss(tasks, overall, *pair) for pair in combinations(_strongest_first(names), 2) if tasks),
-        {name: _paraphrased(twins, tasks, name) for name in names if twins},
+        tuple(_loss(tasks, overall, *pair) for pair in combinations(strongest_first(names), 2) if tasks),
+        {best: _paraphrased(twins, tasks, best)} if twins else {},
     )
 
 
@@ -179,15 +180,6 @@ def _paraphrased(
         _over_all({task: by[task] for task in trained}, "accuracy", mode) for by in (trained, held_out)
     )
     return {task: Paraphrased(one.estimate, other.estimate, one - other) for task, (one, other) in pairs.items()}
-
-
-def _strongest_first(modes: Sequence[str]) -> list[str]:
-    """Named modes before numbers of experts."""
-    return sorted(modes, key=lambda mode: (mode.isdigit(), -(int(mode) if mode.isdigit() else _strength(mode))))
-
-
-def _strength(mode: str) -> int:
-    return [str(name) for name in MODE_NAMES].index(mode)
 
 
 def _estimates(measured: _Measured) -> dict[str, dict[str, Estimate]]:
