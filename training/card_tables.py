@@ -118,12 +118,12 @@ def examples(seed: int) -> str:
 
 
 def runs(logs: Sequence[Sequence[Json]]) -> str:
-    """A line for each training run, from the events of its log."""
+    """A line for each training, from the events of its log, in which a run that went on follows the one before."""
     rows = []
     for events in logs:
-        start, saved = events[0], [event for event in events if event["event"] == "saved"][-1]
+        starts, saved = ([event for event in events if event["event"] == kind] for kind in ("start", "saved"))
+        steps, seconds = saved[-1]["step"] - starts[0]["step"], sum(event["t"] for event in saved)
         rows.append(
-            f"- {start['parameters'] / 1e6:.1f} million parameters: {saved['step'] - start['step']:,} steps in "
-            f"{saved['t'] / 60:.1f} minutes"
+            f"- {starts[0]['parameters'] / 1e6:.1f} million parameters: {steps:,} steps in {seconds / 60:.1f} minutes"
         )
     return "\n".join(rows)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from qwen3vl.bench.datasets import DrawnSet
-from qwen3vl.bench.evaluate import Reply, evaluate
+from qwen3vl.bench.evaluate import Reply, evaluate, modes_of
 from qwen3vl.bench.report import summarise
 from qwen3vl.bench.scoring import Part
 from qwen3vl.bench.targets import targets
@@ -28,7 +28,7 @@ class Parrot:
                 item,
                 [
                     Reply(item.answer if known and mode != "fast" else "|", "stop", Part(1.0 + (mode == "fast"), 10.0))
-                    for mode in modes
+                    for mode in modes_of(item, modes)
                 ],
             )
 
@@ -50,7 +50,9 @@ def made(tmp_path: Path) -> dict[str, Any]:
     (tmp_path / "run").mkdir()
     events: list[dict[str, Any]] = [
         {"t": 1, "event": "start", "parameters": 12_345_678, "step": 100},
-        {"t": 330, "event": "saved", "step": 2100},
+        {"t": 90, "event": "saved", "step": 700},
+        {"t": 0, "event": "start", "parameters": 12_300_000, "step": 700},
+        {"t": 240, "event": "saved", "step": 2100},
     ]
     (tmp_path / "run" / "train.log").write_text("".join(json.dumps(event) + "\n" for event in events))
     return {"raw": raw, "folder": tmp_path / "moe", "parameters": parameters, "path": tmp_path}
