@@ -10,7 +10,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 ARGS ?=
 SOURCES := hatch_build.py $(wildcard src/qwen3vl/kernels/cpu/source/*)
-DEBIAN := g++ chromium fonts-dejavu-core fonts-liberation fonts-open-sans fonts-roboto-unhinted fonts-cantarell fonts-inter \
+DEBIAN := g++ chromium curl jq fonts-dejavu-core fonts-liberation fonts-open-sans fonts-roboto-unhinted fonts-cantarell fonts-inter \
 	fonts-crosextra-carlito fonts-firacode fonts-noto-cjk fonts-wqy-microhei fonts-lato fonts-crosextra-caladea fonts-hack \
 	fonts-wqy-zenhei
 
@@ -53,7 +53,8 @@ $(VENV)/dev.stamp: $(VENV)/torch.stamp $(VENV)/debian.stamp pyproject.toml $(SOU
 	$(PIP) install -c constraints.txt -e '.[dev]'
 	@touch $@ $(VENV)/run.stamp
 
-# The compiler of the CPU's kernels, the browser of the web page's tests, and the fonts of the drawn samples.
+# The compiler of the CPU's kernels, the browser of the web page's tests, what the examples of the documentation are run
+# with, and the fonts of the drawn samples.
 $(VENV)/debian.stamp: $(VENV)/torch.stamp
 	@dpkg -s $(DEBIAN) >/dev/null 2>&1 || { \
 		sudo=$$(test "$$(id -u)" = 0 || echo sudo); \

@@ -25,7 +25,7 @@ from qwen3vl.tasks.results import TaskResult
 
 ROOT = Path(__file__).parents[1]
 API, SETTINGS = ((ROOT / "docs" / name).read_text(encoding="utf-8") for name in ("api.md", "settings.md"))
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [*sorted(ROOT.glob("README*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
 
 
 def section(text: str, title: str) -> str:
@@ -107,7 +107,7 @@ def test_the_example_configuration_is_accepted(tmp_path: Path, monkeypatch: pyte
     assert Settings.load(config=file) != Settings()
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_links_lead_somewhere(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
     for target in re.findall(r"\]\(([^)\s]+)\)", text):
