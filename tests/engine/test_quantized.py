@@ -13,6 +13,7 @@ from qwen3vl.checkpoints.weights import load_weights
 from qwen3vl.engine.formats import Formats
 from qwen3vl.errors import InputError
 from qwen3vl.kernels.attention import AttentionGroup, LayerCache
+from qwen3vl.kernels.cpu.library import Level, best_level
 from qwen3vl.model.batch import Batch
 from qwen3vl.model.network import Qwen3VL
 
@@ -122,6 +123,15 @@ def test_planned_bytes_are_those_that_are_held(folder: Path, quantization: str) 
 def test_what_cannot_be_had_is_said(options: dict[str, str], message: str) -> None:
     with pytest.raises(InputError, match=message):
         Engine.load("tiny-dense", device="cpu", **options)  # type: ignore[arg-type]
+
+
+@pytest.mark.skipif(best_level() is Level.NONE, reason="no compiled kernels")
+@pytest.mark.parametrize(("kv_cache", "told"), [("auto", False), ("int8", False), ("float16", True), ("float32", True)])
+def test_a_cache_that_the_kernels_do_not_read_is_told(
+    kv_cache: str, told: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    Formats.resolve(ModelConfig.from_folder(MODELS[0]), CPU, dtype="auto", quantization="int4", kv_cache=kv_cache)
+    assert ("each layer is called by itself" in caplog.text) == told
 
 
 @pytest.mark.parametrize("model", ["tiny-dense", "tiny-moe"])

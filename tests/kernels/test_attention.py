@@ -174,6 +174,24 @@ def test_compiled_decode_reads_what_was_written(
     assert (outs[0] - outs[1]).norm() < 2e-3 * outs[1].norm()
 
 
+@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize("spoiled", ["keys", "values"])
+def test_compiled_decode_says_what_is_not_a_number(spoiled: str, level: Level) -> None:
+    """To the sequence that has it, whose request then ends; its neighbour reads on."""
+    generator = torch.Generator().manual_seed(2)
+    cache = empty_cache(3, 2, 32, torch.bfloat16)
+    cache.write(*(torch.randn(12, 2, 32, generator=generator) for _ in range(2)), torch.arange(12))
+    group = AttentionGroup(
+        0, 2, torch.arange(3), torch.tensor([7, 3]), torch.tensor([[0, 1], [2, 0]]), max_queries=1, max_context=7
+    )
+    query = torch.randn(2, 4, 32, generator=generator)
+    whole = paged_attention(query, cache, [group], 0.2, level=level)
+    getattr(cache, spoiled)[1, 1] = torch.nan
+    out = paged_attention(query, cache, [group], 0.2, level=level)
+    assert out[0].isnan().all()
+    assert torch.equal(out[1], whole[1])
+
+
 @pytest.mark.parametrize("stored", [torch.bfloat16, torch.int8], ids=["bf16", "int8"])
 def test_small_caches_lose_little(stored: torch.dtype) -> None:
     generator = torch.Generator().manual_seed(5)

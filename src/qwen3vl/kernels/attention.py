@@ -150,16 +150,33 @@ def heads_to_cache(
     """
     kv_heads, size = cache.keys.shape[2:]
     heads = qkv.shape[1] // size - 2 * kv_heads
-    if not _compiled(qkv, cache, level):
+    if not compiled(qkv, cache, level):
         q, k, v = torch.split(qkv.view(len(qkv), -1, size), [heads, kv_heads, kv_heads], dim=1)
         cache.write(apply_rotary(key_norm(k), cos, sin), v, slots)
         return apply_rotary(query_norm(q), cos, sin)
     queries = qkv.new_empty(len(qkv), heads, size)
+    operation = heads_to_cache_operation(qkv, query_norm, key_norm, cos, sin, cache, slots, queries)
+    cpu.run(operation, level=level)
+    return queries
+
+
+def heads_to_cache_operation(
+    qkv: torch.Tensor,
+    query_norm: Norm,
+    key_norm: Norm,
+    cos: torch.Tensor,
+    sin: torch.Tensor,
+    cache: LayerCache,
+    slots: torch.Tensor,
+    queries: torch.Tensor,
+) -> cpu.HeadsToCache:
+    """`heads_to_cache` as an operation of a program, which writes to `queries`."""
     assert query_norm.eps == key_norm.eps
-    call = cpu.HeadsToCache(
+    return cpu.HeadsToCache(
+        _cache(cache),
         cpu.address(qkv),
         len(qkv),
-        heads,
+        queries.shape[1],
         cpu.address(query_norm.weight),
         cpu.address(key_norm.weight),
         query_norm.eps,
@@ -168,8 +185,6 @@ def heads_to_cache(
         cpu.address(slots, torch.int64),
         cpu.address(queries),
     )
-    cpu.call("heads_to_cache", _cache(cache), call, level=level)
-    return queries
 
 
 def paged_attention(
@@ -188,7 +203,7 @@ def paged_attention(
     attend = _attend_cpu if query.device.type == "cpu" else paged_attention_reference
     parts = [
         _attend_compiled(query[group.tokens], cache, group, scale, level)
-        if group.max_queries == 1 and _compiled(query, cache, level)
+        if group.max_queries == 1 and compiled(query, cache, level)
         else attend(query[group.tokens], cache, group, scale)
         for group in groups
     ]
@@ -222,7 +237,7 @@ def _attend_cpu(query: torch.Tensor, cache: LayerCache, group: AttentionGroup, s
     return out
 
 
-def _compiled(x: torch.Tensor, cache: LayerCache, level: cpu.Level | None) -> bool:
+def compiled(x: torch.Tensor, cache: LayerCache, level: cpu.Level | None = None) -> bool:
     """Whether the compiled kernels take this: float32 on a CPU that they know, over a smaller cache."""
     return (
         x.device.type == "cpu"
@@ -237,21 +252,35 @@ def _compiled(x: torch.Tensor, cache: LayerCache, level: cpu.Level | None) -> bo
 def _attend_compiled(
     query: torch.Tensor, cache: LayerCache, group: AttentionGroup, scale: float, level: cpu.Level | None
 ) -> torch.Tensor:
-    """One query a sequence; keys and values are read where they lie."""
+    """One query a sequence."""
     out = torch.empty_like(query)
-    tables = group.block_tables
-    call = cpu.Attention(
-        cpu.address(query),
-        len(query),
-        query.shape[1],
+    operation = attention_operation(query, cache, group.block_tables, group.context_lengths, scale, out)
+    cpu.run(operation, level=level)
+    return out
+
+
+def attention_operation(
+    queries: torch.Tensor,
+    cache: LayerCache,
+    tables: torch.Tensor,
+    lengths: torch.Tensor,
+    scale: float,
+    y: torch.Tensor,
+) -> cpu.Attention:
+    """Attention of single queries, [n, heads, d], each over the first of its `lengths` keys in the blocks of its row of
+    `tables`, as an operation of a program, which writes to y. Keys and values are read where they lie.
+    """
+    return cpu.Attention(
+        _cache(cache),
+        cpu.address(queries),
+        len(queries),
+        queries.shape[1],
         cpu.address(tables, torch.int64),
         tables.shape[1],
         scale,
-        cpu.address(group.context_lengths, torch.int64),
-        cpu.address(out),
+        cpu.address(lengths, torch.int64),
+        cpu.address(y),
     )
-    cpu.call("attention", _cache(cache), call, level=level)
-    return out
 
 
 def _cache(cache: LayerCache) -> cpu.Cache:

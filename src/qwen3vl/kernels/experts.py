@@ -12,6 +12,7 @@ import torch.nn.functional as F
 
 from qwen3vl.kernels.cpu import library as cpu
 from qwen3vl.kernels.linear import Weight, packed_linear_reference
+from qwen3vl.kernels.norm import Norm
 from qwen3vl.kernels.packed import PackedMatrix
 
 
@@ -28,6 +29,33 @@ def route(router_logits: torch.Tensor, active: torch.Tensor, top_k: int) -> tupl
     weights = weights.masked_fill(dropped, 0.0)
     weights = weights / weights.sum(-1, keepdim=True)
     return weights.to(router_logits.dtype), indices.masked_fill(dropped, router_logits.shape[-1])
+
+
+def route_operation(
+    x: torch.Tensor,
+    norm: Norm,
+    router: torch.Tensor,
+    active: torch.Tensor,
+    normed: torch.Tensor,
+    weights: torch.Tensor,
+    indices: torch.Tensor,
+) -> cpu.Route:
+    """Norm, product with the router's weight [experts, hidden] and `route` as an operation of a program, which writes
+    the normalised x and what `route` returns. All float32.
+    """
+    return cpu.Route(
+        cpu.address(x),
+        *x.shape,
+        cpu.address(norm.weight),
+        norm.eps,
+        cpu.address(router),
+        len(router),
+        weights.shape[1],
+        cpu.address(active, torch.int64),
+        cpu.address(normed),
+        cpu.address(weights),
+        cpu.address(indices, torch.int64),
+    )
 
 
 def experts_reference(
@@ -60,7 +88,9 @@ def grouped_experts(
     if isinstance(gate_up, PackedMatrix):
         assert isinstance(down, PackedMatrix)
         if cpu.compiled(level):
-            return _experts_compiled(x, gate_up, down, weights, indices, residual, level)
+            y = torch.empty_like(x)
+            cpu.run(experts_operation(x, gate_up, down, weights, indices, y, residual=residual), level=level)
+            return y
         y = packed_experts_reference(x, gate_up, down, weights, indices)
     else:
         assert isinstance(down, torch.Tensor)
@@ -83,17 +113,20 @@ def packed_experts_reference(
     return y
 
 
-def _experts_compiled(
+def experts_operation(
     x: torch.Tensor,
     gate_up: PackedMatrix,
     down: PackedMatrix,
     weights: torch.Tensor,
     indices: torch.Tensor,
-    residual: torch.Tensor | None,
-    level: cpu.Level | None,
-) -> torch.Tensor:
-    y = torch.empty_like(x)
-    call = cpu.Experts(
+    y: torch.Tensor,
+    *,
+    residual: torch.Tensor | None = None,
+) -> cpu.Experts:
+    """`grouped_experts` as an operation of a program, which writes to y. The residual may be y itself."""
+    return cpu.Experts(
+        gate_up.for_kernels(),
+        down.for_kernels(),
         cpu.address(x),
         *indices.shape,
         gate_up.shape[0],
@@ -102,8 +135,6 @@ def _experts_compiled(
         cpu.address(residual),
         cpu.address(y),
     )
-    cpu.call("experts", gate_up.for_kernels(), down.for_kernels(), call, level=level)
-    return y
 
 
 def _experts_cpu(

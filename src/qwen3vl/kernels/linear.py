@@ -37,7 +37,10 @@ def linear(
     elif not cpu.compiled(level):
         return packed_linear_reference(x, weight, norm=norm, bias=bias, residual=residual, swiglu=swiglu)
     else:
-        return _packed(x, weight, norm, bias, residual, swiglu, level)
+        y = x.new_empty(len(x), weight.rows // 2 if swiglu else weight.rows)
+        operation = linear_operation(x, weight, y, norm=norm, bias=bias, residual=residual, swiglu=swiglu)
+        cpu.run(operation, level=level)
+        return y
     if swiglu:
         gate, up = y.chunk(2, dim=-1)
         return F.silu(gate) * up
@@ -66,18 +69,21 @@ def round_activations(x: torch.Tensor, group: int) -> torch.Tensor:
     return (codes * (largest / 127)).flatten(1)[:, : x.shape[1]]
 
 
-def _packed(
+def linear_operation(
     x: torch.Tensor,
     weight: PackedMatrix,
-    norm: Norm | None,
-    bias: torch.Tensor | None,
-    residual: torch.Tensor | None,
-    swiglu: bool,
-    level: cpu.Level | None,
-) -> torch.Tensor:
+    y: torch.Tensor,
+    *,
+    norm: Norm | None = None,
+    bias: torch.Tensor | None = None,
+    residual: torch.Tensor | None = None,
+    swiglu: bool = False,
+) -> cpu.Linear:
+    """`linear` as an operation of a program, which writes to y. The residual may be y itself."""
     assert x.shape[1] == weight.columns
-    y = x.new_empty(len(x), weight.rows // 2 if swiglu else weight.rows)
-    call = cpu.Linear(
+    assert y.shape == (len(x), weight.rows // 2 if swiglu else weight.rows)
+    return cpu.Linear(
+        weight.for_kernels(),
         cpu.address(x),
         len(x),
         x.shape[1],
@@ -88,5 +94,3 @@ def _packed(
         swiglu,
         cpu.address(y),
     )
-    cpu.call("linear", weight.for_kernels(), call, level=level)
-    return y

@@ -219,7 +219,7 @@ def choose_codes(values: torch.Tensor, packing: Packing, *, level: cpu.Level | N
         cpu.address(codes, torch.uint8),
         cpu.address(scales, torch.float16),
     )
-    cpu.call("choose", call, level=level)
+    cpu.choose(call, level=level)
     return Codes(codes, scales, None)
 
 

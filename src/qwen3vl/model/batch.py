@@ -30,3 +30,14 @@ class Batch:
     groups: list[AttentionGroup]
     logit_rows: torch.Tensor  # [L] int64, the tokens whose next token is wanted
     visuals: VisualInputs | None
+
+
+@dataclass
+class StepContext:
+    """What every layer of a step needs besides the hidden states; computed once a step."""
+
+    cos: torch.Tensor  # [T, 1, head_dim / 2]
+    sin: torch.Tensor
+    slots: torch.Tensor
+    groups: list[AttentionGroup]
+    active_experts: torch.Tensor

@@ -1,32 +1,32 @@
-"""The text decoder: attention with normalised heads, dense or mixture-of-experts feed-forward, DeepStack."""
+"""The text decoder: attention with normalised heads, dense or mixture-of-experts feed-forward, DeepStack.
+
+Modules whose weights may be packed say what they compute twice: `forward` in torch, for any step, and `operations` for
+a program of compiled kernels (`plan.py`), for steps of a few tokens.
+"""
 
 from __future__ import annotations
-
-from dataclasses import dataclass
 
 import torch
 from torch import nn
 
 from qwen3vl.checkpoints.config import MoeConfig, TextConfig
-from qwen3vl.kernels.attention import AttentionGroup, LayerCache, heads_to_cache, paged_attention
-from qwen3vl.kernels.experts import grouped_experts, route
+from qwen3vl.kernels.attention import (
+    LayerCache,
+    attention_operation,
+    compiled,
+    heads_to_cache,
+    heads_to_cache_operation,
+    paged_attention,
+)
+from qwen3vl.kernels.cpu.library import Operation
+from qwen3vl.kernels.experts import experts_operation, grouped_experts, route, route_operation
 from qwen3vl.kernels.linear import Weight
 from qwen3vl.kernels.norm import Norm
 from qwen3vl.kernels.packed import PackedMatrix, Packing
-from qwen3vl.model.batch import Batch
+from qwen3vl.model.batch import Batch, StepContext
 from qwen3vl.model.linear import Embedding, Projection
+from qwen3vl.model.plan import MOST_TOKENS, Plan, Room
 from qwen3vl.model.rotary import MRope
-
-
-@dataclass
-class StepContext:
-    """What every layer of a step needs besides the hidden states; computed once a step."""
-
-    cos: torch.Tensor  # [T, 1, head_dim / 2]
-    sin: torch.Tensor
-    slots: torch.Tensor
-    groups: list[AttentionGroup]
-    active_experts: torch.Tensor
 
 
 class RMSNorm(nn.Module):
@@ -62,6 +62,15 @@ class Attention(nn.Module):
         projected: torch.Tensor = self.o_proj(out.flatten(1), residual=x)
         return projected
 
+    def operations(self, room: Room, norm: Norm, cache: LayerCache) -> list[Operation]:
+        norms, scale = (self.q_norm.norm, self.k_norm.norm), self.head_dim**-0.5
+        return [
+            self.qkv_proj.operation(room.x, room.qkv, norm=norm),
+            heads_to_cache_operation(room.qkv, *norms, room.cos, room.sin, cache, room.slots, room.queries),
+            attention_operation(room.queries, cache, room.tables, room.lengths, scale, room.attended),
+            self.o_proj.operation(room.attended.flatten(1), room.x, residual=room.x),
+        ]
+
 
 class DenseMLP(nn.Module):
     def __init__(self, config: TextConfig) -> None:
@@ -73,6 +82,12 @@ class DenseMLP(nn.Module):
         """x plus the feed-forward network of the normalised x."""
         out: torch.Tensor = self.down_proj(self.gate_up_proj(x, norm=norm, swiglu=True), residual=x)
         return out
+
+    def operations(self, room: Room, norm: Norm) -> list[Operation]:
+        return [
+            self.gate_up_proj.operation(room.x, room.gated, norm=norm, swiglu=True),
+            self.down_proj.operation(room.gated, room.x, residual=room.x),
+        ]
 
 
 class SparseMLP(nn.Module):
@@ -100,6 +115,15 @@ class SparseMLP(nn.Module):
         weights, indices = route(self.router(normed), step.active_experts, self.top_k)
         return grouped_experts(normed, self.gate_up_proj, self.down_proj, weights, indices, residual=x)
 
+    def operations(self, room: Room, norm: Norm) -> list[Operation]:
+        assert isinstance(self.gate_up_proj, PackedMatrix)
+        assert isinstance(self.down_proj, PackedMatrix)
+        chosen, router = (room.normed, room.weights, room.indices), self.router.weight
+        return [
+            route_operation(room.x, norm, router, room.active_experts, *chosen),
+            experts_operation(room.normed, self.gate_up_proj, self.down_proj, *chosen[1:], room.x, residual=room.x),
+        ]
+
 
 class DecoderLayer(nn.Module):
     def __init__(self, config: TextConfig, index: int) -> None:
@@ -115,6 +139,10 @@ class DecoderLayer(nn.Module):
         out: torch.Tensor = self.mlp(x, self.post_attention_norm.norm, step)
         return out
 
+    def operations(self, room: Room, cache: LayerCache) -> list[Operation]:
+        attention = self.attention.operations(room, self.input_norm.norm, cache)
+        return attention + self.mlp.operations(room, self.post_attention_norm.norm)
+
 
 class Decoder(nn.Module):
     def __init__(self, config: TextConfig) -> None:
@@ -124,20 +152,44 @@ class Decoder(nn.Module):
         self.layers = nn.ModuleList(DecoderLayer(config, index) for index in range(config.num_layers))
         self.norm = RMSNorm(config.hidden_size, config.rms_norm_eps)
         self.rope: MRope | None = None  # made on first use, when the device is known
+        self._plan: tuple[list[LayerCache], Plan] | None = None  # for a cache, made on its first use
 
     def forward(self, batch: Batch, cache: list[LayerCache]) -> torch.Tensor:
-        """Runs one step. Returns the normalised hidden states of the rows in `batch.logit_rows`, [L, hidden]."""
+        """Runs one step. Returns hidden states of the rows in `batch.logit_rows`, [L, hidden], before the last norm."""
         if self.rope is None:
             self.rope = MRope(self.config.rope, self.config.head_dim, batch.token_ids.device)
         x: torch.Tensor = self.embed_tokens(batch.token_ids).to(self.norm.weight.dtype)
+        cos, sin = self.rope(batch.position_ids)
+        step = StepContext(cos, sin, batch.slots, batch.groups, batch.active_experts)
+        if batch.visuals is None and len(x) <= MOST_TOKENS and self._can_plan(cache):
+            return self._plan_for(cache).run(x, step)[batch.logit_rows]
         visuals = batch.visuals
         if visuals is not None:
             x = x.index_copy(0, visuals.rows, visuals.embeddings[0].to(x.dtype))
-        cos, sin = self.rope(batch.position_ids)
-        step = StepContext(cos, sin, batch.slots, batch.groups, batch.active_experts)
         for index, layer in enumerate(self.layers):
             x = layer(x, step, cache[index])
             if visuals is not None and index + 1 < len(visuals.embeddings):
                 x = x.index_add(0, visuals.rows, visuals.embeddings[index + 1].to(x.dtype))
-        out: torch.Tensor = self.norm(x[batch.logit_rows])
-        return out
+        return x[batch.logit_rows]
+
+    def forget_plan(self) -> None:
+        """Lets go of the memory that a plan holds: buffers, and through them the cache."""
+        self._plan = None
+
+    def _can_plan(self, cache: list[LayerCache]) -> bool:
+        """Whether compiled kernels compute all that the layers need."""
+        first = self.layers[0]
+        assert isinstance(first, DecoderLayer)
+        return isinstance(first.attention.qkv_proj.weight, PackedMatrix) and compiled(self.norm.weight, cache[0])
+
+    def _plan_for(self, cache: list[LayerCache]) -> Plan:
+        if self._plan is None or self._plan[0] is not cache:
+            self._plan = cache, Plan(self.config, lambda room: self._operations(room, cache))
+        return self._plan[1]
+
+    def _operations(self, room: Room, cache: list[LayerCache]) -> list[Operation]:
+        operations: list[Operation] = []
+        for layer, kept in zip(self.layers, cache, strict=True):
+            assert isinstance(layer, DecoderLayer)
+            operations += layer.operations(room, kept)
+        return operations

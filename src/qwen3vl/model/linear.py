@@ -6,7 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from qwen3vl.kernels.linear import Weight, linear
+from qwen3vl.kernels.cpu.library import Operation
+from qwen3vl.kernels.linear import Weight, linear, linear_operation
 from qwen3vl.kernels.norm import Norm
 from qwen3vl.kernels.packed import PackedMatrix, Packing
 
@@ -36,6 +37,19 @@ class Projection(nn.Module):
         swiglu: bool = False,
     ) -> torch.Tensor:
         return linear(x, self.weight, norm=norm, bias=self.bias, residual=residual, swiglu=swiglu)
+
+    def operation(
+        self,
+        x: torch.Tensor,
+        y: torch.Tensor,
+        *,
+        norm: Norm | None = None,
+        residual: torch.Tensor | None = None,
+        swiglu: bool = False,
+    ) -> Operation:
+        """What `forward` does to a packed weight, as an operation of a program that writes to y."""
+        assert isinstance(self.weight, PackedMatrix)
+        return linear_operation(x, self.weight, y, norm=norm, bias=self.bias, residual=residual, swiglu=swiglu)
 
 
 class Embedding(nn.Module):

@@ -81,6 +81,7 @@ class Qwen3VL(nn.Module):
 
     def release(self) -> None:
         """Gives all weights back. The network is of no use afterwards."""
+        self.decoder.forget_plan()
         for path in self.packed():
             module, _, name = path.rpartition(".")
             delattr(self.get_submodule(module), name)
@@ -98,7 +99,7 @@ class Qwen3VL(nn.Module):
     def forward(self, batch: Batch, cache: list[LayerCache]) -> torch.Tensor:
         """One step. Returns float32 logits of the rows in `batch.logit_rows`, [L, vocabulary]."""
         weight = self.decoder.embed_tokens.weight if self.lm_head is None else self.lm_head.weight
-        return linear(self.decoder(batch, cache), weight).float()
+        return linear(self.decoder(batch, cache), weight, norm=self.decoder.norm.norm).float()
 
     def destinations(self) -> dict[str, Destination]:
         """For each tensor name of a released checkpoint the part of a parameter that it fills, in the released

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import functools
 import mmap
+from collections.abc import Sequence
 from enum import IntEnum
 from math import prod
 from pathlib import Path
@@ -53,7 +54,9 @@ class Cache(ctypes.Structure):
 
 
 class Linear(ctypes.Structure):
+    kind = 0
     _fields_ = (
+        ("matrix", Matrix),
         ("x", _POINTER),
         ("rows", _INT),
         ("stride", _INT),
@@ -66,8 +69,29 @@ class Linear(ctypes.Structure):
     )
 
 
-class Experts(ctypes.Structure):
+class Route(ctypes.Structure):
+    kind = 1
     _fields_ = (
+        ("x", _POINTER),
+        ("tokens", _INT),
+        ("hidden", _INT),
+        ("norm", _POINTER),
+        ("eps", _FLOAT),
+        ("router", _POINTER),
+        ("experts", _INT),
+        ("top_k", _INT),
+        ("active", _POINTER),
+        ("normed", _POINTER),
+        ("weights", _POINTER),
+        ("indices", _POINTER),
+    )
+
+
+class Experts(ctypes.Structure):
+    kind = 2
+    _fields_ = (
+        ("gate_up", Matrix),
+        ("down", Matrix),
         ("x", _POINTER),
         ("tokens", _INT),
         ("top_k", _INT),
@@ -80,7 +104,9 @@ class Experts(ctypes.Structure):
 
 
 class HeadsToCache(ctypes.Structure):
+    kind = 3
     _fields_ = (
+        ("cache", Cache),
         ("qkv", _POINTER),
         ("tokens", _INT),
         ("heads", _INT),
@@ -95,7 +121,9 @@ class HeadsToCache(ctypes.Structure):
 
 
 class Attention(ctypes.Structure):
+    kind = 4
     _fields_ = (
+        ("cache", Cache),
         ("queries", _POINTER),
         ("sequences", _INT),
         ("heads", _INT),
@@ -105,6 +133,13 @@ class Attention(ctypes.Structure):
         ("lengths", _POINTER),
         ("y", _POINTER),
     )
+
+
+Operation = Linear | Route | Experts | HeadsToCache | Attention
+
+
+class _Entry(ctypes.Structure):
+    _fields_ = (("kind", _INT), ("call", _POINTER))
 
 
 class Choice(ctypes.Structure):
@@ -152,12 +187,36 @@ def compiled(level: Level | None) -> bool:
     return (best_level() if level is None else level) is not Level.NONE
 
 
-def call(name: str, *arguments: ctypes.Structure, level: Level | None = None) -> None:
-    """Runs one operation, with as many threads as torch uses. `level`: for tests; else the best."""
+class Program:
+    """Operations that run one after the other in one call, whose threads wait for each other but never sleep between
+    them. It holds addresses: whoever makes it keeps the tensors.
+    """
+
+    def __init__(self, operations: Sequence[Operation]) -> None:
+        self._operations = list(operations)  # the entries point to them
+        entries = [_Entry(each.kind, ctypes.addressof(each)) for each in self._operations]
+        self._entries = (_Entry * len(entries))(*entries)
+
+    def run(self, *, level: Level | None = None) -> None:
+        """With as many threads as torch uses. `level`: for tests; else the best."""
+        _call("run", level, self._entries, len(self._entries))
+
+
+def run(operation: Operation, *, level: Level | None = None) -> None:
+    """One operation by itself."""
+    Program([operation]).run(level=level)
+
+
+def choose(choice: Choice, *, level: Level | None = None) -> None:
+    """The search for a matrix's codes."""
+    _call("choose", level, ctypes.byref(choice))
+
+
+def _call(name: str, level: Level | None, *arguments: object) -> None:
     loaded = library()
-    assert loaded is not None, "the caller asks `best_level` first"
+    assert loaded is not None, "the caller asks `compiled` first"
     function = getattr(loaded, f"qwen3vl_{name}")
-    failed = function(best_level() if level is None else level, torch.get_num_threads(), *map(ctypes.byref, arguments))
+    failed = function(best_level() if level is None else level, torch.get_num_threads(), *arguments)
     assert not failed, f"this processor lacks {level!r}"
 
 

@@ -1,4 +1,9 @@
 // The plain C interface that Python loads.
+//
+// The threads are those of the OpenMP runtime that the process already has (torch's), so that two pools never compete
+// for the cores.
+#include <omp.h>
+
 #include "calls.h"
 
 using namespace qwen3vl;
@@ -18,6 +23,20 @@ const Kernels* kernels_of(int level) {
     return nullptr;
 }
 
+namespace {
+
+template <typename Do>
+void with_call(const Operation& operation, const Do& act) {
+    switch (operation.kind) {
+        case LINEAR: return act(*static_cast<const Linear*>(operation.call));
+        case ROUTE: return act(*static_cast<const Route*>(operation.call));
+        case EXPERTS: return act(*static_cast<const Experts*>(operation.call));
+        case HEADS_TO_CACHE: return act(*static_cast<const HeadsToCache*>(operation.call));
+        case ATTENTION: return act(*static_cast<const Attention*>(operation.call));
+    }
+}
+
+}  // namespace
 }  // namespace qwen3vl
 
 #pragma GCC visibility push(default)
@@ -30,39 +49,39 @@ int qwen3vl_best_level() {
     return NONE;
 }
 
-// Each returns 0, or 1 where the processor lacks the level.
-int qwen3vl_linear(int level, int threads, const Matrix* matrix, const Linear* call) {
+// Runs operations one after the other. Returns 0, or 1 where the processor lacks the level.
+int qwen3vl_run(int level, int threads, const Operation* operations, int count) {
     const Kernels* kernels = kernels_of(level);
     if (!kernels) return 1;
-    linear(*kernels, *matrix, *call, threads);
+    thread_local Scratch kept;
+    Scratch& scratch = kept;  // the calling thread's, for all of them
+    for (int i = 0; i < count; ++i)
+        with_call(operations[i], [&](const auto& call) { reserve(call, scratch); });
+    Meeting meeting;
+#pragma omp parallel num_threads(threads)
+    {
+        const Team team(meeting, omp_get_num_threads());
+        for (int i = 0; i < count; ++i) {
+            with_call(operations[i], [&](const auto& call) { run(*kernels, call, scratch, team); });
+            team.wait();
+        }
+    }
     return 0;
 }
 
-int qwen3vl_experts(int level, int threads, const Matrix* gate_up, const Matrix* down, const Experts* call) {
+int qwen3vl_choose(int level, int threads, const Choice* choice) {
     const Kernels* kernels = kernels_of(level);
     if (!kernels) return 1;
-    experts(*kernels, *gate_up, *down, *call, threads);
-    return 0;
-}
-
-int qwen3vl_heads_to_cache(int level, int threads, const Cache* cache, const HeadsToCache* call) {
-    const Kernels* kernels = kernels_of(level);
-    if (!kernels) return 1;
-    heads_to_cache(*kernels, *cache, *call, threads);
-    return 0;
-}
-
-int qwen3vl_attention(int level, int threads, const Cache* cache, const Attention* call) {
-    const Kernels* kernels = kernels_of(level);
-    if (!kernels) return 1;
-    attention(*kernels, *cache, *call, threads);
-    return 0;
-}
-
-int qwen3vl_choose(int level, int threads, const Choice* call) {
-    const Kernels* kernels = kernels_of(level);
-    if (!kernels) return 1;
-    choose(*kernels, *call, threads);
+    const Choice& call = *choice;
+    const int groups = call.columns / call.group;
+#pragma omp parallel for num_threads(threads) schedule(static)
+    for (int row = 0; row < call.rows; ++row)
+        for (int g = 0; g < groups; ++g) {
+            const size_t start = size_t(row) * call.columns + size_t(g) * call.group;
+            call.scales[size_t(row) * groups + g] =
+                kernels->choose_group(call.x + start, call.group, call.bits, call.tries, call.widest, call.narrowest,
+                                      call.codes + start);
+        }
     return 0;
 }
 

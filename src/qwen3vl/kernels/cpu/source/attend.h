@@ -1,4 +1,5 @@
-// Attention of single queries over the paged cache, and what stands before it: head norm, rotary turn, cache write.
+// What is written in vectors of 16 floats for any instruction set: attention of single queries over the paged cache, what
+// stands before it (head norm, rotary turn, cache write), SwiGLU.
 //
 // Included by the file of each instruction set, inside its namespace: the vector types below become that set's own.
 
@@ -8,6 +9,10 @@ typedef uint32_t Words __attribute__((vector_size(64), aligned(4)));
 typedef uint16_t Shorts __attribute__((vector_size(32), aligned(2)));
 typedef int8_t Bytes __attribute__((vector_size(16), aligned(1)));
 
+typedef float Quarter __attribute__((vector_size(16), aligned(4)));
+typedef int32_t QuarterInts __attribute__((vector_size(16)));
+
+constexpr int AHEAD_KEYS = 8;
 constexpr int TILE = 64;  // keys between two corrections of the running maximum
 
 template <typename T>
@@ -27,6 +32,17 @@ inline float sum_of(const Floats& values) {
     return total + part[0];
 }
 
+float dot(const float* x, const float* y, int count) {
+    Floats sums[4] = {};
+    int i = 0;
+    for (; i + 4 * LANES <= count; i += 4 * LANES)
+        for (int part = 0; part < 4; ++part)
+            sums[part] += at<Floats>(x + i + part * LANES) * at<Floats>(y + i + part * LANES);
+    float total = sum_of((sums[0] + sums[1]) + (sums[2] + sums[3]));
+    for (; i < count; ++i) total += x[i] * y[i];
+    return total;
+}
+
 // 16 stored numbers, without the scale of bytes.
 inline Floats widen(const uint16_t* from) {
     const Words words = __builtin_convertvector(at<Shorts>(from), Words) << 16;
@@ -41,94 +57,171 @@ inline uint16_t to_bfloat16(float value) {
     return uint16_t((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
 }
 
-// Where the keys (or values) of one head of a sequence lie.
-template <typename Stored>
-struct Pages {
-    const Stored* data;
-    const float* scales;  // of bytes; else null
-    const int64_t* table;
-    int block_size, kv_heads, head, size;
+// e^x: 2^n e^r with |r| <= ln(2) / 2, e^r by its series to the sixth term (relative error 2e-7). From -87 on down it stays
+// e^-87; what is not a number stays that.
+inline Floats exponential(const Floats& given) {
+    const Floats low = given < all(-87.0f) ? all(-87.0f) : given;
+    const Floats x = low > all(88.0f) ? all(88.0f) : low;
+    const Floats big = all(12582912.0f), n = (x * 1.44269504f + big) - big;
+    const Floats r = x - n * 0.693359375f + n * 2.12194440e-4f;
+    Floats series = all(1.0f / 720);
+    for (float factor : {1.0f / 120, 1.0f / 24, 1.0f / 6, 0.5f, 1.0f, 1.0f}) series = series * r + factor;
+    const Ints power = (__builtin_convertvector(n, Ints) + 127) << 23;
+    return series * (Floats)power;
+}
 
-    size_t place(int token) const {
-        return (size_t(table[token / block_size]) * block_size + token % block_size) * kv_heads + head;
+void swiglu(const float* gate, const float* up, int count, float* out) {
+    int i = 0;
+    for (; i + LANES <= count; i += LANES) {
+        const Floats g = at<Floats>(gate + i), h = g / (exponential(-g) + 1.0f) * at<Floats>(up + i);
+        __builtin_memcpy(out + i, &h, sizeof(h));
     }
-    const Stored* row(int token) const { return data + place(token) * size; }
-    float scale(int token) const { return scales ? scales[place(token)] : 1.0f; }
+    for (; i < count; ++i) out[i] = gate[i] / (1.0f + std::exp(-gate[i])) * up[i];
+}
+
+// The sums of four vectors' numbers.
+inline Quarter sums_of(const Floats* four) {
+    Quarter part[4];
+    for (int i = 0; i < 4; ++i) {
+        const Quarter* quarters = reinterpret_cast<const Quarter*>(&four[i]);
+        part[i] = (quarters[0] + quarters[1]) + (quarters[2] + quarters[3]);
+    }
+    const QuarterInts low = {0, 4, 1, 5}, high = {2, 6, 3, 7}, even = {0, 1, 4, 5}, odd = {2, 3, 6, 7};
+    const Quarter first = __builtin_shuffle(part[0], part[1], low) + __builtin_shuffle(part[0], part[1], high);
+    const Quarter second = __builtin_shuffle(part[2], part[3], low) + __builtin_shuffle(part[2], part[3], high);
+    return __builtin_shuffle(first, second, even) + __builtin_shuffle(first, second, odd);
+}
+
+// Where the rows of one key head lie, for some consecutive tokens of a sequence.
+struct Places {
+    size_t row[TILE];  // token's slot * kv heads + head
+
+    Places(const Cache& cache, const int64_t* table, int head, int first, int count) {
+        int block = first / cache.block_size, offset = first % cache.block_size;
+        for (int t = 0; t < count; ++t) {
+            row[t] = (size_t(table[block]) * cache.block_size + offset) * cache.kv_heads + head;
+            if (++offset == cache.block_size) offset = 0, ++block;
+        }
+        for (int t = count; t < TILE; ++t) row[t] = row[count - 1];  // any that may be read
+    }
 };
 
-// One part of a sequence's keys for the queries that share a key head: unnormalised output [queries, size], the running
-// maximum and sum of each query.
-template <typename Stored>
-void attend_part(const float* queries, int count, const Pages<Stored>& keys, const Pages<Stored>& values, int first,
-                 int last, float scale, float* out, float* maximum, float* total) {
-    const int size = keys.size;
-    float scores[MOST_SHARED][TILE];
-    std::fill(out, out + count * size, 0.0f);
-    std::fill(maximum, maximum + count, -INFINITY);
-    std::fill(total, total + count, 0.0f);
-    for (int start = first; start < last; start += TILE) {
-        const int some = std::min(TILE, last - start);
-        for (int t = 0; t < some; ++t) {
-            const Stored* key = keys.row(start + t);
-            const float factor = scale * keys.scale(start + t);
-            for (int q = 0; q < count; ++q) {
-                Floats dot = {}, other = {};
-                int c = 0;
-                for (; c + 2 * LANES <= size; c += 2 * LANES) {
-                    dot += at<Floats>(queries + q * size + c) * widen(key + c);
-                    other += at<Floats>(queries + q * size + c + LANES) * widen(key + c + LANES);
-                }
-                if (c < size) dot += at<Floats>(queries + q * size + c) * widen(key + c);
-                scores[q][t] = sum_of(dot + other) * factor;
+// Products of Q queries with the keys of a tile, scores[Q][TILE]; 8 sums at a time fill the registers.
+template <typename Stored, int Q>
+void score_tile(const float* queries, int size, const Stored* keys, const Stored* values, const Places& places,
+                int count, float (*scores)[TILE]) {
+    constexpr int SUMS = 8, K = SUMS / Q;
+    for (int t = 0; t < count; t += K) {
+        const Stored* row[K];
+        for (int k = 0; k < K; ++k) {
+            row[k] = keys + places.row[t + k] * size;
+            // The processor cannot know where the next ones lie, nor the values that come after them.
+            const size_t next = places.row[std::min(t + k + AHEAD_KEYS, TILE - 1)] * size;
+            for (int line = 0; line < size; line += 64 / int(sizeof(Stored))) {
+                __builtin_prefetch(keys + next + line);
+                __builtin_prefetch(values + places.row[t + k] * size + line);
             }
         }
-        for (int q = 0; q < count; ++q) {
-            const float before = maximum[q];
-            float most = before;
-            for (int t = 0; t < some; ++t) most = std::max(most, scores[q][t]);
-            float sum = 0;
-            for (int t = 0; t < some; ++t) {
-                scores[q][t] = std::exp(scores[q][t] - most);
-                sum += scores[q][t];
+        Floats sums[SUMS] = {};
+        for (int c = 0; c < size; c += LANES)
+            for (int k = 0; k < K; ++k) {
+                const Floats key = widen(row[k] + c);
+                for (int q = 0; q < Q; ++q) sums[q * K + k] += at<Floats>(queries + q * size + c) * key;
             }
-            const float kept = std::exp(before - most);
+        float found[SUMS];
+        for (int i = 0; i < SUMS; i += 4) {
+            const Quarter four = sums_of(sums + i);
+            __builtin_memcpy(found + i, &four, sizeof(four));
+        }
+        for (int q = 0; q < Q; ++q)
+            for (int k = 0; k < K; ++k) scores[q][t + k] = found[q * K + k];
+    }
+}
+
+// Adds the values of a tile, each times its weight, to out[Q][size].
+template <typename Stored, int Q>
+void add_values(const Stored* values, int size, const Places& places, int count, const float (*weights)[TILE],
+                float* out) {
+    constexpr int C = 8 / Q;  // vectors of each output at a time
+    int c = 0;
+    auto add = [&](auto vectors) {
+        constexpr int N = decltype(vectors)::value;
+        Floats sums[Q][N];
+        for (int q = 0; q < Q; ++q)
+            for (int i = 0; i < N; ++i) sums[q][i] = at<Floats>(out + q * size + c + i * LANES);
+        for (int t = 0; t < count; ++t)
+            for (int i = 0; i < N; ++i) {
+                const Floats value = widen(values + places.row[t] * size + c + i * LANES);
+                for (int q = 0; q < Q; ++q) sums[q][i] += value * weights[q][t];
+            }
+        for (int q = 0; q < Q; ++q)
+            for (int i = 0; i < N; ++i) __builtin_memcpy(out + q * size + c + i * LANES, &sums[q][i], sizeof(Floats));
+        c += N * LANES;
+    };
+    while (c + C * LANES <= size) add(std::integral_constant<int, C>());
+    while (c < size) add(std::integral_constant<int, 1>());
+}
+
+// One part of a sequence's keys for Q queries that share a key head: unnormalised output [Q, size], the running maximum
+// and sum of each query.
+template <typename Stored, int Q>
+void attend_part(const Cache& cache, const int64_t* table, int head, const float* queries, int first, int last,
+                 float scale, float* out, float* maximum, float* total) {
+    const int size = cache.head_size;
+    const Stored* keys = static_cast<const Stored*>(cache.keys);
+    const Stored* values = static_cast<const Stored*>(cache.values);
+    alignas(64) float scores[Q][TILE];
+    std::fill(out, out + Q * size, 0.0f);
+    std::fill(maximum, maximum + Q, -INFINITY);
+    std::fill(total, total + Q, 0.0f);
+    for (int start = first; start < last; start += TILE) {
+        const int count = std::min(TILE, last - start);
+        const Places places(cache, table, head, start, count);
+        score_tile<Stored, Q>(queries, size, keys, values, places, count, scores);
+        for (int q = 0; q < Q; ++q) {
+            float most = maximum[q];
+            for (int t = 0; t < count; ++t) {
+                scores[q][t] *= cache.key_scales ? scale * cache.key_scales[places.row[t]] : scale;
+                most = std::max(most, scores[q][t]);
+            }
+            std::fill(scores[q] + count, scores[q] + TILE, -INFINITY);
+            Floats sums = {};
+            for (int t = 0; t < count; t += LANES) {
+                const Floats weights = exponential(at<Floats>(scores[q] + t) - most);
+                __builtin_memcpy(scores[q] + t, &weights, sizeof(weights));
+                sums += weights;
+            }
+            const float kept = std::exp(maximum[q] - most);
             maximum[q] = most;
-            total[q] = total[q] * kept + sum;
+            total[q] = total[q] * kept + sum_of(sums);
             if (kept != 1.0f)
                 for (int c = 0; c < size; ++c) out[q * size + c] *= kept;
+            if (cache.value_scales)
+                for (int t = 0; t < count; ++t) scores[q][t] *= cache.value_scales[places.row[t]];
         }
-        const Stored* rows[TILE];
-        for (int t = 0; t < some; ++t) {
-            rows[t] = values.row(start + t);
-            if (values.scales)
-                for (int q = 0; q < count; ++q) scores[q][t] *= values.scale(start + t);
-        }
-        for (int c = 0; c < size; c += LANES) {
-            Floats sums[MOST_SHARED];
-            for (int q = 0; q < count; ++q) sums[q] = at<Floats>(out + q * size + c);
-            for (int t = 0; t < some; ++t) {
-                const Floats value = widen(rows[t] + c);
-                for (int q = 0; q < count; ++q) sums[q] += value * scores[q][t];
-            }
-            for (int q = 0; q < count; ++q) __builtin_memcpy(out + q * size + c, &sums[q], sizeof(Floats));
-        }
+        add_values<Stored, Q>(values, size, places, count, scores, out);
     }
+}
+
+template <typename Stored>
+void attend_stored(const Cache& cache, const int64_t* table, int head, const float* queries, int count, int first,
+                   int last, float scale, float* out, float* maximum, float* total) {
+    const int size = cache.head_size;
+    auto some = [&](auto number) {
+        constexpr int Q = decltype(number)::value;
+        for (; count >= Q; count -= Q, queries += Q * size, out += Q * size, maximum += Q, total += Q)
+            attend_part<Stored, Q>(cache, table, head, queries, first, last, scale, out, maximum, total);
+    };
+    some(std::integral_constant<int, 8>());
+    some(std::integral_constant<int, 4>());
+    some(std::integral_constant<int, 2>());
+    some(std::integral_constant<int, 1>());
 }
 
 void attend_any(const Cache& cache, const int64_t* table, int head, const float* queries, int count, int first,
                 int last, float scale, float* out, float* maximum, float* total) {
-    auto with = [&](auto* keys, auto* values) {
-        using Stored = std::remove_const_t<std::remove_pointer_t<decltype(keys)>>;
-        attend_part<Stored>(queries, count,
-                            {keys, cache.key_scales, table, cache.block_size, cache.kv_heads, head, cache.head_size},
-                            {values, cache.value_scales, table, cache.block_size, cache.kv_heads, head,
-                             cache.head_size},
-                            first, last, scale, out, maximum, total);
-    };
-    if (cache.key_scales)
-        with(static_cast<const int8_t*>(cache.keys), static_cast<const int8_t*>(cache.values));
-    else
-        with(static_cast<const uint16_t*>(cache.keys), static_cast<const uint16_t*>(cache.values));
+    const auto attend = cache.key_scales ? attend_stored<int8_t> : attend_stored<uint16_t>;
+    attend(cache, table, head, queries, count, first, last, scale, out, maximum, total);
 }
 
 void store_head(const Cache& cache, bool key, int64_t slot, int head, const float* values) {

@@ -147,14 +147,11 @@ void rms_norm(const float* x, const float* weight, float eps, int columns, float
     for (k = 0; k < columns; ++k) out[k] = x[k] * inverse * weight[k];
 }
 
-void swiglu(const float* gate, const float* up, int count, float* out) {
-    for (int k = 0; k < count; ++k) out[k] = gate[k] / (1.0f + std::exp(-gate[k])) * up[k];
-}
-
 #include "attend.h"
 #include "choose.h"
 
-constexpr Kernels KERNELS{tile_any, unpack, quantize, rms_norm, swiglu, attend_any, store_head, turn_head, choose_group};
+constexpr Kernels KERNELS{tile_any,   unpack,     quantize,  rms_norm,    dot,
+                          swiglu,     attend_any, store_head, turn_head,  choose_group};
 
 }  // namespace
 

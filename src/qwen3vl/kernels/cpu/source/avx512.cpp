@@ -154,32 +154,11 @@ void rms_norm(const float* x, const float* weight, float eps, int columns, float
     }
 }
 
-// e^x for 16 numbers: 2^n e^r with |r| <= ln(2) / 2, e^r by its series to the sixth term (relative error 2e-7).
-inline __m512 exponential(__m512 x) {
-    x = _mm512_min_ps(_mm512_max_ps(x, _mm512_set1_ps(-87.0f)), _mm512_set1_ps(88.0f));
-    const __m512 n = _mm512_roundscale_ps(_mm512_mul_ps(x, _mm512_set1_ps(1.44269504f)), 0);
-    __m512 r = _mm512_fnmadd_ps(n, _mm512_set1_ps(0.693359375f), x);
-    r = _mm512_fnmadd_ps(n, _mm512_set1_ps(-2.12194440e-4f), r);
-    __m512 series = _mm512_set1_ps(1.0f / 720);
-    for (float factor : {1.0f / 120, 1.0f / 24, 1.0f / 6, 0.5f, 1.0f, 1.0f})
-        series = _mm512_fmadd_ps(series, r, _mm512_set1_ps(factor));
-    return _mm512_scalef_ps(series, n);
-}
-
-void swiglu(const float* gate, const float* up, int count, float* out) {
-    for (int k = 0; k < count; k += LANES) {
-        const __mmask16 mask = first(count - k);
-        const __m512 g = _mm512_maskz_loadu_ps(mask, gate + k);
-        const __m512 below = _mm512_add_ps(_mm512_set1_ps(1.0f), exponential(_mm512_sub_ps(_mm512_setzero_ps(), g)));
-        _mm512_mask_storeu_ps(out + k, mask,
-                              _mm512_mul_ps(_mm512_div_ps(g, below), _mm512_maskz_loadu_ps(mask, up + k)));
-    }
-}
-
 #include "attend.h"
 #include "choose.h"
 
-constexpr Kernels KERNELS{tile_any, unpack, quantize, rms_norm, swiglu, attend_any, store_head, turn_head, choose_group};
+constexpr Kernels KERNELS{tile_any,   unpack,     quantize,  rms_norm,    dot,
+                          swiglu,     attend_any, store_head, turn_head,  choose_group};
 
 }  // namespace
 

@@ -1,11 +1,16 @@
-// The operations, as Python asks for them. All numbers are float32, all matrices row after row.
+// The operations, as Python asks for them: a program is a list of them, each with what it needs. All numbers are float32,
+// all matrices row after row.
 #pragma once
 
+#include <vector>
+
 #include "matrix.h"
+#include "team.h"
 
 namespace qwen3vl {
 
 struct Linear {
+    Matrix matrix;
     const float* x;         // [rows, stride]
     int32_t rows;
     int32_t stride;
@@ -17,7 +22,25 @@ struct Linear {
     float* y;               // [rows, outputs]
 };
 
+// Norm, then which experts each token uses, as `experts.route` defines it.
+struct Route {
+    const float* x;  // [tokens, hidden]
+    int32_t tokens;
+    int32_t hidden;
+    const float* norm;  // [hidden]
+    float eps;
+    const float* router;  // [experts, hidden]
+    int32_t experts;
+    int32_t top_k;
+    const int64_t* active;  // [tokens], 1 .. top_k
+    float* normed;          // [tokens, hidden]
+    float* weights;         // [tokens, top_k]
+    int64_t* indices;       // [tokens, top_k]; `experts`: dropped
+};
+
 struct Experts {
+    Matrix gate_up;  // of expert 0, the others follow
+    Matrix down;
     const float* x;  // [tokens, hidden]
     int32_t tokens;
     int32_t top_k;
@@ -28,7 +51,9 @@ struct Experts {
     float* y;                // [tokens, hidden]
 };
 
+// Norm and rotary turn of queries and keys; keys and values go to the cache.
 struct HeadsToCache {
+    Cache cache;
     const float* qkv;  // [tokens, (heads + 2 * kv heads) * head size]
     int32_t tokens;
     int32_t heads;
@@ -41,7 +66,9 @@ struct HeadsToCache {
     float* queries;        // [tokens, heads, head size]
 };
 
+// One query a sequence over its keys in the cache.
 struct Attention {
+    Cache cache;
     const float* queries;  // [sequences, heads, head size]
     int32_t sequences;
     int32_t heads;
@@ -52,6 +79,14 @@ struct Attention {
     float* y;                // [sequences, heads, head size]
 };
 
+enum Kind : int32_t { LINEAR = 0, ROUTE = 1, EXPERTS = 2, HEADS_TO_CACHE = 3, ATTENTION = 4 };
+
+struct Operation {
+    int32_t kind;
+    const void* call;
+};
+
+// Codes and scales of a matrix.
 struct Choice {
     const float* x;  // [rows, columns], columns a multiple of group
     int32_t rows;
@@ -65,18 +100,45 @@ struct Choice {
     uint16_t* scales;  // [rows, columns / group]
 };
 
-void linear(const Kernels& kernels, const Matrix& matrix, const Linear& call, int threads);
+// Memory that stays between calls, so that none is asked for within one.
+template <typename T>
+T* grown(std::vector<T>& kept, size_t count) {
+    if (kept.size() < count) kept.resize(count);
+    return kept.data();
+}
 
-// `gate_up` and `down` are those of expert 0; the others follow.
-void experts(const Kernels& kernels, const Matrix& gate_up, const Matrix& down, const Experts& call, int threads);
+struct Quantized {
+    std::vector<int8_t> codes;
+    std::vector<float> scales;
+    std::vector<int32_t> sums;
 
-// Norm and rotary turn of queries and keys; keys and values go to the cache.
-void heads_to_cache(const Kernels& kernels, const Cache& cache, const HeadsToCache& call, int threads);
+    void reserve(int rows, int columns, int group) {
+        grown(codes, size_t(rows) * columns);
+        grown(scales, size_t(rows) * (columns / group));
+        grown(sums, size_t(rows) * (columns / group));
+    }
+    Activations view(int columns, int group) {
+        return {codes.data(), scales.data(), sums.data(), columns, columns / group, group};
+    }
+};
 
-// One query a sequence over its keys in the cache.
-void attention(const Kernels& kernels, const Cache& cache, const Attention& call, int threads);
+// What the threads of a call share besides its arguments.
+struct Scratch {
+    Quantized input, hidden;
+    std::vector<float> rows;
+};
 
-// Codes and scales of a matrix.
-void choose(const Kernels& kernels, const Choice& call, int threads);
+// Before the threads start, `reserve` makes room for a call; then all of them `run` it. What follows waits first.
+void reserve(const Linear& call, Scratch& scratch);
+void reserve(const Route& call, Scratch& scratch);
+void reserve(const Experts& call, Scratch& scratch);
+void reserve(const HeadsToCache& call, Scratch& scratch);
+void reserve(const Attention& call, Scratch& scratch);
+
+void run(const Kernels& kernels, const Linear& call, Scratch& scratch, const Team& team);
+void run(const Kernels& kernels, const Route& call, Scratch& scratch, const Team& team);
+void run(const Kernels& kernels, const Experts& call, Scratch& scratch, const Team& team);
+void run(const Kernels& kernels, const HeadsToCache& call, Scratch& scratch, const Team& team);
+void run(const Kernels& kernels, const Attention& call, Scratch& scratch, const Team& team);
 
 }  // namespace qwen3vl

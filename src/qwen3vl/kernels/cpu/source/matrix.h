@@ -87,6 +87,7 @@ struct Kernels {
     void (*quantize)(const float* x, int used, int columns, int group, int8_t* codes, float* scales, int32_t* sums);
     // x * weight / rms(x)
     void (*rms_norm)(const float* x, const float* weight, float eps, int columns, float* out);
+    float (*dot)(const float* x, const float* y, int count);
     // silu(gate) * up
     void (*swiglu)(const float* gate, const float* up, int count, float* out);
     // Up to `MOST_SHARED` queries of one key head over the keys first .. last of a sequence: unnormalised sums of values

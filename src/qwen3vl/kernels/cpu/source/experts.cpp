@@ -1,0 +1,140 @@
+// Mixture of experts: the router's choice, and the chosen experts' feed-forward networks.
+#include <cmath>
+
+#include "products.h"
+
+namespace qwen3vl {
+namespace {
+
+// The experts with a token's largest logits, largest first; the exponentials of those that it uses sum to 1.
+void choose_experts(const Route& call, const float* logits, int active, float* weights, int64_t* indices) {
+    std::fill(weights, weights + call.top_k, 0.0f);
+    std::fill(indices, indices + call.top_k, call.experts);
+    for (int e = 0, count = 0; e < call.experts; ++e) {
+        if (count == active && !(logits[e] > logits[indices[active - 1]])) continue;
+        int place = std::min(count, active - 1);
+        for (; place > 0 && logits[e] > logits[indices[place - 1]]; --place) indices[place] = indices[place - 1];
+        indices[place] = e;
+        count = std::min(count + 1, active);
+    }
+    float sum = 0;
+    for (int k = 0; k < active; ++k) sum += weights[k] = std::exp(logits[indices[k]] - logits[indices[0]]);
+    for (int k = 0; k < active; ++k) weights[k] /= sum;
+}
+
+// Pairs of token and expert, by expert: pair p is row p of the gathered activations.
+struct Pairs {
+    std::vector<int> starts, token, used;  // starts: of each expert's pairs; used: experts that have any
+    std::vector<float> weight;
+
+    void gather(const Experts& call) {
+        starts.assign(call.experts + 2, 0);
+        const int all = call.tokens * call.top_k;
+        // One place further than their own, so that the second pass leaves each start where it belongs.
+        for (int i = 0; i < all; ++i)
+            if (call.indices[i] < call.experts) ++starts[call.indices[i] + 2];
+        used.clear();
+        for (int e = 0; e < call.experts; ++e) {
+            if (starts[e + 2]) used.push_back(e);
+            starts[e + 2] += starts[e + 1];
+        }
+        grown(token, all), grown(weight, all);
+        for (int i = 0; i < all; ++i) {
+            if (call.indices[i] >= call.experts) continue;
+            const int pair = starts[call.indices[i] + 1]++;
+            token[pair] = i / call.top_k;
+            weight[pair] = call.weights[i];
+        }
+    }
+    int first(int expert) const { return starts[expert]; }
+    int count(int expert) const { return starts[expert + 1] - starts[expert]; }
+    int all(int experts) const { return starts[experts]; }
+};
+
+Matrix one_of(const Matrix& matrix, int index) {
+    Matrix one = matrix;
+    one.data += matrix.bytes() * index;
+    return one;
+}
+
+}  // namespace
+
+void reserve(const Route& call, Scratch& scratch) { grown(scratch.rows, size_t(call.tokens) * call.experts); }
+
+void run(const Kernels& kernels, const Route& call, Scratch& scratch, const Team& team) {
+    const size_t hidden = call.hidden, experts = call.experts;
+    float* logits = scratch.rows.data();
+    team.share(call.tokens, 1, [&](int first, int last) {
+        for (int t = first; t < last; ++t)
+            kernels.rms_norm(call.x + hidden * t, call.norm, call.eps, call.hidden, call.normed + hidden * t);
+    });
+    team.wait();
+    team.share(call.experts, 4, [&](int first, int last) {
+        for (int e = first; e < last; ++e)
+            for (int t = 0; t < call.tokens; ++t)
+                logits[experts * t + e] = kernels.dot(call.normed + hidden * t, call.router + hidden * e, call.hidden);
+    });
+    team.wait();
+    team.share(call.tokens, 1, [&](int first, int last) {
+        for (int t = first; t < last; ++t)
+            choose_experts(call, logits + experts * t, int(call.active[t]), call.weights + size_t(call.top_k) * t,
+                           call.indices + size_t(call.top_k) * t);
+    });
+}
+
+void reserve(const Experts& call, Scratch& scratch) {
+    const int pairs = call.tokens * call.top_k;
+    scratch.input.reserve(pairs, call.gate_up.padded_columns(), call.gate_up.group);
+    scratch.hidden.reserve(pairs, call.down.padded_columns(), call.down.group);
+    grown(scratch.rows, size_t(pairs) * call.gate_up.rows);
+}
+
+void run(const Kernels& kernels, const Experts& call, Scratch& scratch, const Team& team) {
+    thread_local Pairs pairs;
+    pairs.gather(call);  // each thread for itself: it is short, and nobody needs to wait for it
+    const int hidden = call.gate_up.columns, inner = call.gate_up.rows, all = pairs.all(call.experts);
+    const Activations x = scratch.input.view(call.gate_up.padded_columns(), call.gate_up.group);
+    const Activations h = scratch.hidden.view(call.down.padded_columns(), call.down.group);
+    float* rows = scratch.rows.data();
+    team.share(all, 1, [&](int first, int last) {
+        for (int pair = first; pair < last; ++pair)
+            quantize_row(kernels, x, pair, call.x + size_t(hidden) * pairs.token[pair], hidden);
+    });
+    team.wait();
+    const int blocks = call.gate_up.half_blocks();
+    team.share(int(pairs.used.size()) * blocks, 2, [&](int first, int last) {
+        while (first < last) {  // a part may reach over several experts
+            const int expert = pairs.used[first / blocks], from = first % blocks;
+            const int to = std::min(blocks, from + last - first), row = pairs.first(expert);
+            multiply_swiglu(kernels, one_of(call.gate_up, expert), x, row, pairs.count(expert), from, to,
+                            rows + size_t(inner) * row);
+            first += to - from;
+        }
+    });
+    team.wait();
+    team.share(all, 1, [&](int first, int last) {
+        for (int pair = first; pair < last; ++pair)
+            quantize_row(kernels, h, pair, rows + size_t(inner) * pair, inner);
+    });
+    team.wait();
+    // A part is a range of outputs for all experts, so that nothing is added by two.
+    team.share(call.down.blocks(), 4, [&](int first, int last) {
+        const int from = first * LANES, to = std::min(hidden, last * LANES);
+        for (int t = 0; t < call.tokens; ++t) {
+            float* y = call.y + size_t(hidden) * t;
+            if (!call.residual)
+                std::fill(y + from, y + to, 0.0f);
+            else if (call.residual != call.y)
+                std::copy(call.residual + size_t(hidden) * t + from, call.residual + size_t(hidden) * t + to, y + from);
+        }
+        for (const int expert : pairs.used)
+            multiply(kernels, one_of(call.down, expert), h, pairs.first(expert), pairs.count(expert), first, last,
+                     [&](int row, int output, int count, const float* values) {
+                         const int pair = pairs.first(expert) + row;
+                         float* y = call.y + size_t(hidden) * pairs.token[pair] + output;
+                         for (int i = 0; i < count; ++i) y[i] += pairs.weight[pair] * values[i];
+                     });
+    });
+}
+
+}  // namespace qwen3vl
