@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from qwen3vl.tasks.results import MediaInfo
+from qwen3vl.tasks.results import MediaInfo, TaskResult
 
 PICTURE = MediaInfo("image", 2000, 500)
 CLIP = MediaInfo("video", 640, 360, duration=120.0)
@@ -22,6 +22,21 @@ class Recorded:
     params: dict[str, Any] = field(default_factory=dict)
     media: tuple[MediaInfo, ...] = (PICTURE,)
     thinking: bool = False  # the prompt has opened a thought
+
+
+def same(one: TaskResult, other: TaskResult) -> bool:
+    """Whether two results say the same. What is in the cache changes a confidence in its last digits."""
+    told, expected = ([mark.confidence for mark in (*result.marks, *result.actions)] for result in (one, other))
+    near = all(
+        a == b or (a is not None and b is not None and abs(a - b) < 1e-4) for a, b in zip(told, expected, strict=True)
+    )
+    return near and _unsure(one) == _unsure(other)
+
+
+def _unsure(result: TaskResult) -> TaskResult:
+    marks = [mark.model_copy(update={"confidence": None}) for mark in result.marks]
+    actions = [step.model_copy(update={"confidence": None}) for step in result.actions]
+    return result.model_copy(update={"marks": marks, "actions": actions})
 
 
 DRAWIO = """<mxfile host="app"><diagram name="P"><mxGraphModel dx="10"><root>

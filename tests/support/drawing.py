@@ -1,11 +1,11 @@
 """Pictures drawn in code, with the truth about what stands where. The samples of the web page are drawn here too.
 
-All are 384x256, a size that the small checkpoints were trained on, in Pillow's own font, so that no font of the machine
-is needed.
+They are 384x256 where nothing else is said, in Pillow's own font, so that no font of the machine is needed.
 """
 
 from __future__ import annotations
 
+import random
 from dataclasses import dataclass, field
 
 from PIL import Image, ImageDraw, ImageFont
@@ -99,13 +99,47 @@ def note() -> Drawing:
 def page() -> Drawing:
     """A web page: a heading, a paragraph, a link, a field and a button."""
     image, draw = _canvas((255, 255, 255))
-    draw.text((10, 8), "Welcome home", font=_font(25), fill=(15, 15, 15))
-    draw.text((10, 52), "Send us a message", font=_font(15), fill=(15, 15, 15))
-    draw.text((10, 80), "Learn more", font=_font(15), fill=(30, 60, 230))
-    draw.line((10, 98, 10 + draw.textlength("Learn more", font=_font(15)), 98), fill=(30, 60, 230))
-    draw.rectangle((10, 112, 280, 136), fill="white", outline=(120, 120, 120))
-    draw.text((16, 114), "Email", font=_font(15), fill=(130, 130, 130))
-    button: Rectangle = (10, 148, 32 + draw.textlength("Submit", font=_font(15)), 174)
+    text = _font(18)
+    draw.text((12, 8), "Welcome home", font=_font(30), fill=(15, 15, 15))
+    draw.text((12, 56), "Please send us a message today.", font=text, fill=(15, 15, 15))
+    draw.text((12, 92), "Learn more", font=text, fill=(30, 60, 230))
+    draw.line((12, 114, 12 + draw.textlength("Learn more", font=text), 114), fill=(30, 60, 230))
+    draw.rectangle((12, 128, 260, 156), fill="white", outline=(120, 120, 120))
+    draw.text((18, 131), "Email", font=text, fill=(130, 130, 130))
+    button: Rectangle = (12, 172, 34 + draw.textlength("Submit", font=text), 202)
     draw.rounded_rectangle(button, 4, fill=(40, 160, 60))
-    draw.text((21, 151), "Submit", font=_font(15), fill="white")
+    draw.text((23, 176), "Submit", font=text, fill="white")
     return Drawing(image, {"Submit": button})
+
+
+def receipt() -> Drawing:
+    """A receipt of four things, 320x352."""
+    image = Image.new("RGB", (320, 352), (236, 238, 242))
+    draw = ImageDraw.Draw(image)
+    rule = (120, 120, 125)
+
+    def middle(y: float, words: str, size: int) -> None:
+        draw.text((160, y), words, font=_font(size), fill=INK, anchor="ma")
+
+    def row(y: float, name: str, price: str, size: int = 17) -> None:
+        draw.text((58, y), name, font=_font(size), fill=INK)
+        draw.text((262, y), price, font=_font(size), fill=INK, anchor="ra")
+
+    draw.rectangle((40, 12, 280, 340), fill="white", outline=(214, 216, 222))
+    middle(26, "Green Garden Cafe", 22)
+    middle(58, "14.03.2024  09:42", 15)
+    draw.line((56, 86, 264, 86), fill=rule)
+    things = (("Coffee", "3.20"), ("Orange juice", "4.50"), ("Sandwich", "6.80"), ("Cake", "3.90"))
+    for number, (name, price) in enumerate(things):
+        row(98 + 30 * number, name, price)
+    draw.line((56, 222, 264, 222), fill=rule)
+    row(232, "VAT", "1.20")
+    row(264, "Total", "18.40", 21)
+    middle(300, "Thank you!", 16)
+    return Drawing(image)
+
+
+def noise() -> Image.Image:
+    """Grains of grey, the same each time, in which there is nothing to be seen."""
+    grains = random.Random(0).randbytes(WIDTH * HEIGHT)
+    return Image.frombytes("L", (WIDTH, HEIGHT), grains).convert("RGB")

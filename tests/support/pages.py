@@ -12,13 +12,15 @@ from typing import Any
 
 import av
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Locator, Page, expect
 
 from qwen3vl import Engine
 from qwen3vl.server import Services, create_app
 from qwen3vl.settings import Settings
 from qwen3vl.webui import mount_page
+from support.drawing import Rectangle
 from support.media_files import pdf_of_objects
 from support.scripted import Script
 from support.server import MODELS, serving
@@ -127,16 +129,38 @@ def no_sideways(page: Page) -> bool:
     return bool(page.evaluate(f"{fits} && document.documentElement.scrollWidth <= innerWidth"))
 
 
+def rectangle(locator: Locator) -> Rectangle:
+    box = locator.bounding_box()
+    assert box is not None
+    return box["x"], box["y"], box["x"] + box["width"], box["y"] + box["height"]
+
+
+def on_picture(mark: Locator, picture: Locator, size: tuple[int, int]) -> Rectangle:
+    """A mark as it stands on the screen, in pixels of the picture below it."""
+    (x1, y1, x2, y2), (left, top, right, bottom) = rectangle(mark), rectangle(picture)
+    x, y = size[0] / (right - left), size[1] / (bottom - top)
+    return (x1 - left) * x, (y1 - top) * y, (x2 - left) * x, (y2 - top) * y
+
+
 def film(seconds: int = 8, fps: int = 5) -> bytes:
-    """A WebM that every browser plays: a square that moves from left to right."""
+    """A square that moves from left to right."""
+    frames = []
+    for number in range(seconds * fps):
+        pixels = np.full((192, 320, 3), 245, np.uint8)
+        left = 10 + number * 240 // (seconds * fps)
+        pixels[70:120, left : left + 50] = (37, 99, 235)
+        frames.append(pixels)
+    return film_of(frames, fps)
+
+
+def film_of(frames: Sequence[NDArray[np.uint8]], fps: int) -> bytes:
+    """A WebM that every browser plays, of frames [H, W, 3]."""
     file = io.BytesIO()
     with av.open(file, "w", format="webm") as output:
         stream: Any = output.add_stream("libvpx", rate=fps)
-        stream.width, stream.height, stream.pix_fmt = 320, 192, "yuv420p"
-        for number in range(seconds * fps):
-            pixels = np.full((192, 320, 3), 245, np.uint8)
-            left = 10 + number * 240 // (seconds * fps)
-            pixels[70:120, left : left + 50] = (37, 99, 235)
+        stream.height, stream.width, _ = frames[0].shape
+        stream.pix_fmt, stream.bit_rate = "yuv420p", 2_000_000
+        for pixels in frames:
             output.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
         output.mux(stream.encode())
     return file.getvalue()

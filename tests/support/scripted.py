@@ -21,6 +21,7 @@ class Script:
     reason: FinishReason = "stop"
     seconds: float = 0.0
     logprobs: bool = False
+    usage: Usage = USAGE
     asked: list[dict[str, Any]] = field(default_factory=list)
     closed: int = 0
 
@@ -48,7 +49,7 @@ class _Stream:
         logprobs = [TokenLogprob(1, text, -0.5)] if self._script.logprobs else None
         if not last:
             return Delta(text, [1], logprobs=logprobs)
-        return Delta(text, [1], logprobs=logprobs, finish_reason=self._script.reason, usage=USAGE)
+        return Delta(text, [1], logprobs=logprobs, finish_reason=self._script.reason, usage=self._script.usage)
 
     async def aclose(self) -> None:
         self._script.closed += 1

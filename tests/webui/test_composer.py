@@ -228,7 +228,7 @@ def test_the_speed_of_a_mode_is_told_when_it_was_measured(page: Page, site: Site
 
 def test_an_example_brings_its_picture_and_its_question(page: Page, site: Site) -> None:
     open_page(page, site.url)
-    for words in ("Click the Save button.", "Read the text."):
+    for words in ("Click the Save button.", "What is the total?"):
         page.get_by_role("button", name=words).click()
         expect(page.get_by_label("Question", exact=True)).to_have_value(words)
         expect(page.locator('.card[data-state="ready"]')).to_have_count(1)

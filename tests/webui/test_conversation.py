@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from playwright.sync_api import Page, expect
 
+from qwen3vl.errors import EngineClosedError
 from qwen3vl.server import Services, create_app
 from qwen3vl.settings import ServerSettings, Settings
 from qwen3vl.webui import mount_page
 from support import drawing
 from support.browser import Watched
-from support.pages import Site, ask, attach, open_page, page_site, png
+from support.pages import Site, ask, attach, on_picture, open_page, page_site, png
+from support.scripted import USAGE
 from support.server import MODELS, endless_model, serving, wait_until
 
 
@@ -36,11 +40,15 @@ def test_from_a_picture_to_a_marked_answer_of_the_shipped_model(page: Page, site
     expect(page.locator(".card")).to_contain_text("384 × 256")
     expect(page.locator(".card")).to_contain_text("96 tokens")
     ask(page, "Click the Save button.")
-    expect(page.locator(".turn.answer")).to_contain_text('"action": "click"')
+    expect(page.locator(".turn.answer")).to_contain_text('"action": "left_click"')
     expect(page.locator(".turn.question img")).to_have_count(1)
     for words in ("tokens/s", "to the first token", "tokens", "prompt tokens", "4 experts"):
         expect(page.locator(".turn.answer .status")).to_contain_text(words)
-    expect(page.locator(".stage .mark")).to_have_text(["Save"])
+    expect(page.locator(".marks .action b")).to_have_text("Click")
+    x1, y1, x2, y2 = on_picture(page.locator(".stage .mark.point"), page.locator(".stage img"), window.image.size)
+    left, top, right, bottom = window.boxes["Save"]
+    assert left < (x1 + x2) / 2 < right
+    assert top < (y1 + y2) / 2 < bottom
     expect(page.locator(".conversations li.current")).to_contain_text("Click the Save button.")
 
 
@@ -202,6 +210,52 @@ def test_an_answer_that_fails_says_why_and_can_be_asked_again(page: Page, browse
     site.says("It is fine.")
     page.get_by_label("Answer again").click()
     expect(page.locator(".turn.answer .said")).to_have_text("It is fine.")
+
+
+def test_a_failure_whose_sentence_has_no_chinese_is_told_by_its_code(page: Page, browser: Watched, site: Site) -> None:
+    engine = site.engine
+
+    def refuse(*given: Any, **options: Any) -> Any:
+        raise EngineClosedError("the engine stopped: something that nobody has translated")
+
+    open_page(page, site.url)
+    engine.astream = refuse  # type: ignore[method-assign]
+    page.get_by_label("Question", exact=True).fill("Hello?")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("alert").first).to_have_text("the engine stopped: something that nobody has translated")
+    page.get_by_role("button", name="中文").click()
+    expect(page.get_by_role("alert").first).to_have_text("模型当前无法使用")
+    page.reload()  # and from what was kept
+    page.wait_for_selector("#app[data-ready]")
+    expect(page.get_by_role("alert").first).to_have_text("模型当前无法使用")
+    browser.complaints.clear()  # the browser's own note of the status 503
+    page.evaluate("localStorage.clear()")
+    site.speaks()
+
+
+@pytest.mark.parametrize(
+    ("joules", "english", "chinese"),
+    [
+        (0.03456, "0.035 J of energy", "0.035 J 能耗"),
+        (12.4, "12 J of energy", "12 J 能耗"),
+        (1530, "1.5 kJ of energy", "1.5 kJ 能耗"),
+    ],
+)
+def test_the_energy_of_an_answer_where_it_is_measured(
+    page: Page, site: Site, joules: float, english: str, chinese: str
+) -> None:
+    open_page(page, site.url)
+    site.says("Measured.").usage = replace(USAGE, energy_joules=joules)
+    ask(page, "What does it take?")
+    expect(page.locator(".turn.answer .figures")).to_contain_text(english)
+    page.get_by_role("button", name="中文").click()
+    expect(page.locator(".turn.answer .figures")).to_contain_text(chinese)
+    page.get_by_role("button", name="English").click()
+    site.says("Not measured.")
+    page.get_by_label("Answer again").click()
+    expect(page.locator(".turn.answer .said")).to_have_text("Not measured.")
+    expect(page.locator(".turn.answer .figures")).not_to_contain_text("energy")
+    page.evaluate("localStorage.clear()")
 
 
 def test_keys_and_what_is_read_out(page: Page, site: Site) -> None:

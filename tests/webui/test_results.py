@@ -11,11 +11,11 @@ from xml.etree import ElementTree
 
 import pytest
 from PIL import Image
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Page, expect
 
 from support import drawing
 from support.answers import DRAWIO
-from support.pages import Site, ask, attach, document, film, open_page, png
+from support.pages import Site, ask, attach, document, film, on_picture, open_page, png, rectangle
 from support.server import wait_until
 
 
@@ -23,19 +23,6 @@ def start(page: Page, site: Site, task: str, given: object) -> None:
     open_page(page, site.url)
     page.locator("#task").select_option(task)
     attach(page, given)
-
-
-def rectangle(locator: Locator) -> drawing.Rectangle:
-    box = locator.bounding_box()
-    assert box is not None
-    return box["x"], box["y"], box["x"] + box["width"], box["y"] + box["height"]
-
-
-def on_picture(mark: Locator, picture: Locator, size: tuple[int, int]) -> drawing.Rectangle:
-    """A mark as it stands on the screen, in pixels of the picture below it."""
-    (x1, y1, x2, y2), (left, top, right, bottom) = rectangle(mark), rectangle(picture)
-    x, y = size[0] / (right - left), size[1] / (bottom - top)
-    return (x1 - left) * x, (y1 - top) * y, (x2 - left) * x, (y2 - top) * y
 
 
 SHAPES = (

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from string import Formatter
 from typing import get_args
@@ -52,6 +54,30 @@ def test_every_error_that_the_server_names_by_a_code_is_told_in_chinese() -> Non
     codes = {code for source in sources for code in re.findall(r'code="(\w+)"', source)}
     assert len(codes) > 20
     assert codes <= set(CHINESE["codes"])
+
+
+def sentences(source: str) -> Iterator[str]:
+    """What a task's module says in small letters, alone or in a list: its warnings. 7 stands for what it fills in."""
+    found: list[ast.expr] = []
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.List):
+            found += node.elts
+        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "append":
+            found += node.args
+        elif isinstance(node, ast.Assign):
+            found += [value for value in getattr(node.value, "values", [node.value]) if value is not None]
+    for each in found:
+        parts = each.values if isinstance(each, ast.JoinedStr) else [each]
+        text = "".join(str(part.value) if isinstance(part, ast.Constant) else "7" for part in parts)
+        if isinstance(each, ast.JoinedStr | ast.Constant) and re.match(r"[a-z7][a-z]* \w+ \w+ \w+", text):
+            yield text
+
+
+def test_every_warning_of_a_task_is_told_in_chinese() -> None:
+    tasks = Path(qwen3vl.__file__).parent / "tasks"
+    warnings = {said for path in tasks.rglob("*.py") for said in sentences(path.read_text(encoding="utf-8"))}
+    assert len(warnings) > 18
+    assert {said for said in warnings if not any(re.fullmatch(each, said) for each in CHINESE["said"])} == set()
 
 
 def test_every_reason_and_caution_of_an_agent_has_a_name() -> None:

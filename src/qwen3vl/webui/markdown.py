@@ -35,7 +35,8 @@ def to_html(text: str) -> str:
 
 def fenced(text: str) -> str:
     """Bare HTML and JSON in a fence: the answer is code then, and a browser should not see paragraphs in it."""
-    language = _BARE.get(text.lstrip()[:1])
+    bare = text.lstrip()
+    language = "json" if bare.startswith("<tool_call>") else _BARE.get(bare[:1])
     return text if language is None or "```" in text else f"```{language}\n{text}\n```"
 
 

@@ -33,7 +33,19 @@ def conversation_view(store: Store, conversation: Conversation) -> dict[str, Any
 
 def turn(message: Message, store: Store) -> dict[str, Any]:
     """One message, its text as HTML too."""
-    names = ("id", "conversation", "parent", "role", "state", "text", "thinking", "request", "usage", "error")
+    names = (
+        "id",
+        "conversation",
+        "parent",
+        "role",
+        "state",
+        "text",
+        "thinking",
+        "request",
+        "usage",
+        "error",
+        "error_code",
+    )
     shown = {name: getattr(message, name) for name in (*names, "finish_reason", "created")}
     if message.role == "user":
         return {**shown, "files": [file_view(part, store) for part in message.content if "media" in part]}

@@ -1,4 +1,4 @@
-"""A conversation: the question as it stands, the answer as it comes, with whatever it locates drawn."""
+"""A conversation: the question as it stands, the answer as it comes, with whatever it locates or would do drawn."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from qwen3vl.tasks.base import Language, Task, TaskParams, TaskRequest, param, words
 from qwen3vl.tasks.code import parse_code
-from qwen3vl.tasks.kinds.shared import marks_in
+from qwen3vl.tasks.kinds.shared import marks_in, steps_in
 from qwen3vl.tasks.results import CodeBlock, MediaInfo, TaskResult
 
 
@@ -34,4 +34,5 @@ class Chat(Task[ChatParams]):
         blocks = [block for block in parse_code(answer) if block.language not in ("", "json") and block.closed]
         code = [CodeBlock(language=b.language, source=b.source, closed=b.closed) for b in blocks]
         marks = marks_in(answer, media) if media else []
-        return TaskResult(text=answer, marks=list(marks), code=code)
+        steps = steps_in(answer, media) if media and media[-1].kind == "image" else []
+        return TaskResult(text=answer, marks=list(marks), actions=steps, code=code)

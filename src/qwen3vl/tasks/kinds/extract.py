@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
 from qwen3vl.engine.grammar import Grammar
 from qwen3vl.tasks.base import Language, StrictParams, Task, TaskRequest, param, read_only_options, words
@@ -34,6 +34,8 @@ _ANY: Mapping[str, Any] = {
 
 
 class ExtractParams(StrictParams):
+    model_config = ConfigDict(populate_by_name=True)  # kept parameters are read again by the names of their fields
+
     preset: Literal["all", "receipt", "schema"] = param(
         "all",
         ("What", "All fields, a receipt, or your own schema."),

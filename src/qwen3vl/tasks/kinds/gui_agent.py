@@ -9,11 +9,9 @@ from typing import Any, Literal
 from pydantic import Field
 
 from qwen3vl.engine.grammar import Grammar
-from qwen3vl.tasks.actions import Action, parse_actions
 from qwen3vl.tasks.base import Language, StrictParams, Task, TaskRequest, Words, param, words
-from qwen3vl.tasks.grounding import SCALE
-from qwen3vl.tasks.kinds.shared import BOX, LABEL, POINT, TEXT, object_of
-from qwen3vl.tasks.results import MediaInfo, PointMark, Step, TaskResult, placed
+from qwen3vl.tasks.kinds.shared import BOX, LABEL, POINT, TEXT, object_of, steps_in
+from qwen3vl.tasks.results import MediaInfo, TaskResult
 
 Platform = Literal["desktop", "phone", "web"]
 
@@ -146,8 +144,7 @@ class GuiAgent(Task[GuiParams]):
         return TaskRequest(system, "\n".join(lines), _grammar(params, tool, properties), options)
 
     def _read(self, answer: str, whole: bool, params: GuiParams, media: Sequence[MediaInfo]) -> TaskResult:
-        screen = len(media) - 1 if media else 0  # the latest screenshot
-        steps = [_step(action, screen, media) for action in parse_actions(answer, SCALE, SCALE)]
+        steps = steps_in(answer, media)
         missing = ["no action was found in the answer"] if whole and not steps else []
         return TaskResult(text=answer, actions=steps, warnings=missing)
 
@@ -166,17 +163,4 @@ def _grammar(params: GuiParams, tool: str, properties: Mapping[str, Any]) -> Gra
         "lark",
         'start: THOUGHT? "<tool_call>\\n" call "\\n</tool_call>"\n'
         f"THOUGHT: /Thought: [^<]{{1,400}}/\ncall: %json {json.dumps(call)}",
-    )
-
-
-def _step(action: Action, screen: int, media: Sequence[MediaInfo]) -> Step:
-    end = None if action.end is None else placed(action.end, screen, media)
-    return Step(
-        action=action.kind,
-        target=None if action.target is None else placed(action.target, screen, media),
-        end=end if isinstance(end, PointMark) else None,
-        text=action.text,
-        direction=action.direction,
-        amount=action.amount,
-        reason=action.reason,
     )

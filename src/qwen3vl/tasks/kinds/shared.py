@@ -1,14 +1,15 @@
-"""What several tasks need: schemas of places and times, marks in the right picture, JSON of an answer."""
+"""What several tasks need: schemas of places and times, marks and steps in the right picture, JSON of an answer."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from qwen3vl.tasks.actions import Action, parse_actions
 from qwen3vl.tasks.base import Language
 from qwen3vl.tasks.grounding import SCALE, parse_numbered_marks
 from qwen3vl.tasks.loose_json import json_values
-from qwen3vl.tasks.results import BoxMark, MediaInfo, NamedValue, PointMark, placed
+from qwen3vl.tasks.results import BoxMark, MediaInfo, NamedValue, PointMark, Step, placed
 
 COORDINATE = {"type": "integer", "minimum": 0, "maximum": SCALE}
 BOX = {"type": "array", "items": COORDINATE, "minItems": 4, "maxItems": 4}
@@ -35,6 +36,25 @@ def marks_in(answer: str, media: Sequence[MediaInfo]) -> list[BoxMark | PointMar
         known = number is not None and 1 <= number <= len(media)
         marks.append(placed(mark, number - 1 if known and number else 0, media))
     return marks
+
+
+def steps_in(answer: str, media: Sequence[MediaInfo]) -> list[Step]:
+    """The actions of an answer, on the latest screenshot."""
+    screen = len(media) - 1 if media else 0
+    return [_step(action, screen, media) for action in parse_actions(answer, SCALE, SCALE)]
+
+
+def _step(action: Action, screen: int, media: Sequence[MediaInfo]) -> Step:
+    end = None if action.end is None else placed(action.end, screen, media)
+    return Step(
+        action=action.kind,
+        target=None if action.target is None else placed(action.target, screen, media),
+        end=end if isinstance(end, PointMark) else None,
+        text=action.text,
+        direction=action.direction,
+        amount=action.amount,
+        reason=action.reason,
+    )
 
 
 def which_picture(media: Sequence[MediaInfo], language: Language) -> str:

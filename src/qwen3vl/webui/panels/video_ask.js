@@ -1,7 +1,7 @@
 // Questions about a whole long video: each answered from the segments that have to do with it, with times to go to.
 
 import { events } from "../static/api.js";
-import { clock, copyText, fill, h, icon, iconButton, seconds } from "../static/dom.js";
+import { clock, copyText, fill, h, icon, iconButton, joules, seconds } from "../static/dom.js";
 import { currentLanguage, explain, number, said, t } from "../static/texts.js";
 
 const asked = new Map(); // by index: what was asked while the page is open
@@ -88,6 +88,7 @@ export class Questions {
     const figures = usage && this.ui.interface.token_counts && [
       h("span", {}, h("b", {}, number(usage.completion_tokens)), ` ${t("stat_tokens")}`),
       metrics?.total_seconds && h("span", {}, h("b", {}, seconds(metrics.total_seconds))),
+      metrics?.energy_joules != null && h("span", {}, h("b", {}, joules(metrics.energy_joules)), ` ${t("stat_energy")}`),
     ];
     return h("li", { "data-state": state },
       h("p", { class: "bubble" }, question),

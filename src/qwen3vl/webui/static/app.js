@@ -14,7 +14,7 @@ import { currentLanguage, said, setLanguage, setUpTexts, t } from "./texts.js";
 import { draw as drawThread, setUpThread } from "./thread.js";
 
 const COLOURS = "qwen3vl.colours";
-const SAMPLES = ["window", "shapes", "note", "page"];
+const SAMPLES = ["window", "shapes", "receipt", "page"];
 const ui = { resultsWanted: null };
 let composer, parts;
 

@@ -66,6 +66,7 @@ export const bytes = (count) => {
   return `${step && count < 10 ? count.toFixed(1) : Math.round(count)} ${units[step]}`;
 };
 export const seconds = (value) => (value < 1 ? `${Math.round(value * 1000)} ms` : `${value.toFixed(1)} s`);
+export const joules = (value) => (value < 1000 ? `${value < 10 ? Number(value.toPrecision(2)) : Math.round(value)} J` : `${(value / 1000).toFixed(1)} kJ`);
 export const clock = (value) => {
   const whole = Math.floor(value), rest = String(Math.floor((value % 1) * 10));
   const [hours, minutes] = [Math.floor(whole / 3600), Math.floor((whole % 3600) / 60)];

@@ -23,7 +23,7 @@ export function draw(anew = false) {
   const answer = whole ? answerOf(open.selected) : null;
   const view = answer && { ...found, answer, question: questionOf(answer) };
   const fitting = view ? panels.filter((entry) => entry.panel.applies(view)) : [];
-  const worth = fitting.some((entry) => entry.panel.opens?.(view) ?? true);
+  const worth = fitting.some((entry) => entry.panel.opens?.(view) ?? true) || view?.result.warnings.length > 0;
   document.body.classList.toggle("with-results", worth || (view !== null && ui.resultsWanted === open.selected));
   if (!view) {
     shown = { answer: null, tab: null, source: "", update: null };

@@ -1,9 +1,9 @@
 // The turns of the open conversation: questions with their files, answers as they grow, and what can be done with each.
 
 import { bus, branchTo, isRunning, open, questionOf, select } from "./conversation.js";
-import { copyText, fill, h, icon, iconButton, seconds } from "./dom.js";
+import { copyText, fill, h, icon, iconButton, joules, seconds } from "./dom.js";
 import { addCopyButtons, setFormulas, update } from "./prose.js";
-import { currentLanguage, number, said, t } from "./texts.js";
+import { currentLanguage, explain, number, t } from "./texts.js";
 
 let element, announcer, ui;
 const shown = new Map(); // elements of answers, by id
@@ -159,9 +159,10 @@ function statusLine(turn) {
     figure(number(usage.completion_tokens), t("stat_tokens"));
     if (usage.prompt_tokens) figure(number(usage.prompt_tokens), t("stat_prompt"));
     if (usage.active_experts > 1) figure(String(usage.active_experts), t("stat_experts"));
+    if (usage.energy_joules != null) figure(joules(usage.energy_joules), t("stat_energy"));
   }
   const lines = [h("div", { class: "figures" }, parts)];
-  if (turn.error) lines.push(h("p", { role: "alert", class: "notice" }, said(turn.error)));
+  if (turn.error) lines.push(h("p", { role: "alert", class: "notice" }, explain({ message: turn.error, code: turn.error_code })));
   return lines;
 }
 
