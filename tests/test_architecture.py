@@ -16,6 +16,7 @@ FLOORS = {
     "media": 1,
     "checkpoints": 1,
     "drawn": 1,
+    "telemetry": 1,
     "planner": 2,
     "experts": 2,
     "model": 2,

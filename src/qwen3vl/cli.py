@@ -368,6 +368,7 @@ def _load(settings: Settings, config: EngineConfig | None = None) -> Engine:
             kv_cache=model.kv_cache,
             memory=model.memory,
             max_context=model.max_context,
+            speculation=model.speculation,
             config=config,
             progress=progress,
         )
@@ -402,11 +403,13 @@ def _stream_answer(engine: Engine, messages: list[dict[str, Any]], options: dict
 def _save_boxes(picture: Path, answer: str, target: Path) -> None:
     from PIL import Image, ImageOps
 
+    from qwen3vl.tasks.actions import parse_actions
     from qwen3vl.tasks.grounding import draw_boxes, parse_marks
 
     with Image.open(picture) as image:
         upright = ImageOps.exif_transpose(image)
-    marks = parse_marks(answer, upright.width, upright.height)
+    aims = [action.target for action in parse_actions(answer, *upright.size) if action.target]
+    marks = parse_marks(answer, *upright.size) or aims
     if not marks:
         raise InputError("the answer locates nothing, so no picture was saved")
     try:

@@ -54,6 +54,9 @@ class ModelSettings(_Section):
     )
     memory: ByteSize | None = Field(None, gt=0, description="the most to take, such as 12GiB; without: as fits")
     max_context: int | None = Field(None, ge=1, description="tokens of prompt and answer; without: as fits")
+    speculation: Literal["auto", "off"] = Field(
+        "auto", description="draft tokens and check several at a time where that is faster: auto or off"
+    )
     idle_unload: float | None = Field(
         None, gt=0, description="minutes without a request after which the model leaves memory; without: never"
     )

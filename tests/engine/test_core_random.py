@@ -7,6 +7,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
+from typing import Literal
 
 import pytest
 import torch
@@ -17,6 +18,7 @@ from qwen3vl.engine.options import GenerationOptions
 from qwen3vl.engine.outputs import Delta
 from qwen3vl.engine.sequence import Request, Sequence
 from qwen3vl.prompt.types import Prompt
+from support.engines import draft_always
 from support.inputs import clip, picture, user
 
 CONVERSATIONS = [
@@ -108,7 +110,7 @@ def one_thread() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def roomy() -> Iterator[Engine]:
-    with Engine.load("tiny-moe", device="cpu", config=EngineConfig(num_blocks=100)) as engine:
+    with Engine.load("tiny-moe", device="cpu", speculation="off", config=EngineConfig(num_blocks=100)) as engine:
         yield engine
 
 
@@ -124,25 +126,31 @@ def alone(roomy: Engine) -> Callable[[Asked, int], tuple[list[int], str]]:
 
 
 @pytest.mark.parametrize(
-    ("seed", "config"),
+    ("seed", "config", "drafts"),
     [
-        (5, EngineConfig(num_blocks=32, block_size=4, step_tokens=17, max_running=8, feature_bytes=0)),
-        (2, EngineConfig(num_blocks=28, block_size=4, step_tokens=200, max_running=20)),
-        (1, EngineConfig(num_blocks=28, block_size=4, step_tokens=48, max_running=3, feature_bytes=100_000)),
+        (5, EngineConfig(num_blocks=32, block_size=4, step_tokens=17, max_running=8, feature_bytes=0), None),
+        (5, EngineConfig(num_blocks=32, block_size=4, step_tokens=17, max_running=8, feature_bytes=0), "fast"),
+        (2, EngineConfig(num_blocks=28, block_size=4, step_tokens=200, max_running=20), "lookup"),
+        (6, EngineConfig(num_blocks=28, block_size=4, step_tokens=48, max_running=5, feature_bytes=100_000), "lookup"),
     ],
 )
 def test_every_answer_is_the_one_alone(
-    seed: int, config: EngineConfig, alone: Callable[[Asked, int], tuple[list[int], str]]
+    seed: int,
+    config: EngineConfig,
+    drafts: Literal["lookup", "fast"] | None,
+    alone: Callable[[Asked, int], tuple[list[int], str]],
 ) -> None:
     rng = random.Random(seed)
-    with Engine.load("tiny-moe", device="cpu", config=config) as engine:
+    with Engine.load("tiny-moe", device="cpu", config=config, speculation="auto" if drafts else "off") as engine:
+        if drafts:
+            draft_always(engine, drafts)
         # The engine's thread is handed nothing, so it sleeps, and the core may be driven from here.
         core = engine._core
         prompts = [engine.prepare(messages, SMALL) for messages in CONVERSATIONS]
         assert max(map(len, prompts)) + 30 <= engine.info.max_context
         everyone: list[Asked] = []
         while len(everyone) < NUM_REQUESTS or not core.idle:
-            if len(everyone) < NUM_REQUESTS and (core.idle or rng.random() < 0.2):
+            if len(everyone) < NUM_REQUESTS and (core.idle or rng.random() < 0.5):
                 asked = Asked(rng.choice(prompts), random_options(rng))
                 asked.ask(engine)
                 everyone.append(asked)
@@ -154,6 +162,7 @@ def test_every_answer_is_the_one_alone(
                 core.check()
         assert core.scheduler.num_preemptions > 0
         assert core.cached_tokens > 0
+        assert bool(drafts) == (core.accepted_tokens > 0) == (core.draft_tokens > core.accepted_tokens)
         assert core.scheduler.pool.num_free == core.scheduler.pool.num_blocks
     for asked in everyone:
         asked.check_end()
@@ -162,14 +171,19 @@ def test_every_answer_is_the_one_alone(
                 assert asked.answer(index) == alone(asked, index)
 
 
+@pytest.mark.parametrize("drafts", [False, True])
 def test_cancelling_in_each_state_leaves_no_trace(
-    roomy: Engine, alone: Callable[[Asked, int], tuple[list[int], str]]
+    drafts: bool, roomy: Engine, alone: Callable[[Asked, int], tuple[list[int], str]]
 ) -> None:
     """One request is dropped while one of its sequences is in the wanted state; the other one does not notice."""
     config = EngineConfig(num_blocks=20, block_size=4, step_tokens=24, max_running=3)
     seen = set()
     with Engine.load("tiny-moe", device="cpu", max_context=80, config=config) as engine:
         core = engine._core
+        if drafts:
+            draft_always(engine)
+        else:
+            core.speculation = None
         long, short = (engine.prepare([user(text)], GenerationOptions()) for text in ("a b c " * 8, "Hello"))
         stays_options = GenerationOptions(max_tokens=24, temperature=0.0, ignore_eos=True, seed=0)
         goes_options = GenerationOptions(max_tokens=20, temperature=1.0, ignore_eos=True, n=3, seed=1)

@@ -100,7 +100,8 @@ def test_n_answers_share_the_prompt_and_differ_by_seed(engine: Engine) -> None:
     assert result.usage.completion_tokens == 60
 
 
-def test_n_answers_compute_the_prompt_once(engine: Engine) -> None:
+def test_n_answers_compute_the_prompt_once(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine._core, "speculation", None)  # drafts are computed too
     prompt = engine.prepare([user(picture(256, 192, 77), "What is new here?")], GenerationOptions())
     computed: list[int] = []
 
@@ -370,9 +371,8 @@ def test_200_random_requests_with_cancels_in_a_cache_too_small() -> None:
     conversations += [[user("a b c " * rng.randrange(1, 60))] for _ in range(10)]
     conversations += [[user(clip(4, 64, 64, 12.0, 6, 50), "When?")], [user(picture(300, 200, 51), "Count them.")]]
     modes = ["fast", "balanced", "full", 1]
-    with Engine.load(
-        "tiny-moe", device="cpu", config=EngineConfig(num_blocks=60, step_tokens=48, max_running=12)
-    ) as engine:
+    config = EngineConfig(num_blocks=200, block_size=4, step_tokens=256, max_running=12)
+    with Engine.load("tiny-moe", device="cpu", speculation="off", config=config) as engine:
         prompts = [engine.prepare(messages, GenerationOptions()) for messages in conversations]
         plans = []
         for _ in range(200):

@@ -59,7 +59,8 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
     """Random weights: no answer is JSON by luck. Few blocks, so that sequences are preempted."""
     folder = tmp_path_factory.mktemp("random")
     make_checkpoint(folder)
-    with Engine.load(folder, device="cpu", config=EngineConfig(num_blocks=40, step_tokens=64)) as engine:
+    config = EngineConfig(num_blocks=40, step_tokens=64)
+    with Engine.load(folder, device="cpu", speculation="off", config=config) as engine:
         yield engine
 
 
@@ -72,7 +73,7 @@ def clean_afterwards(engine: Engine) -> Iterator[None]:
 
 def check_boxes(text: str) -> None:
     value = json.loads(text)
-    assert not re.search(r"\n\s*\n", re.sub(r'"[^"]*"', "", text)), "it fills its answer with blank lines"
+    assert not re.search(r"\n\s*\n", re.sub(r'"[^"]*"', "0", text)), "it fills its answer with blank lines"
     assert 1 <= len(value) <= 3
     for item in value:
         assert list(item) == ["bbox_2d", "label"]

@@ -1,5 +1,5 @@
 """The same greedy tokens as the reference library, on every input kind and every layout of the network, whatever the
-way there: alone, in a batch, prefilled in chunks, from the prefix cache, after a preemption, in any mode.
+way there: alone, in a batch, prefilled in chunks, from the prefix cache, after a preemption, drafted, in any mode.
 """
 
 from __future__ import annotations
@@ -7,7 +7,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 import torch
@@ -18,6 +18,7 @@ from qwen3vl.engine.build import EngineConfig
 from qwen3vl.engine.options import GenerationOptions
 from qwen3vl.prompt.builder import PromptBuilder
 from qwen3vl.prompt.types import Prompt
+from support.engines import draft_always
 from support.inputs import CASES_BY_NAME as CASES
 from support.oracle import Greedy, Oracle
 from support.tiny import SHIPPED, make_checkpoint
@@ -51,8 +52,14 @@ class Subject:
             self.oracle.set_experts(experts)
         return self.oracle.greedy(self.prompts[case], NEW_TOKENS, CASES[case].clips)
 
-    def engine(self, **config: int) -> Engine:
-        return Engine.load(self.folder, device=self.device, dtype="float32", config=EngineConfig(**config))
+    def engine(self, *, speculation: str = "off", **config: int) -> Engine:
+        return Engine.load(
+            self.folder,
+            device=self.device,
+            dtype="float32",
+            speculation=speculation,
+            config=EngineConfig(**config),
+        )
 
 
 @pytest.fixture(scope="module", params=MODELS)
@@ -105,6 +112,25 @@ def test_batched(subject: Subject) -> None:
     with subject.engine() as engine:
         tokens = answer(engine, list(subject.prompts.values()))
     assert tokens == [subject.expected(case).token_ids for case in CASES]
+
+
+def test_drafted(subject: Subject) -> None:
+    """Several rows of one sequence in a step, right and wrong ones."""
+    check_drafted(subject, "lookup")
+
+
+def test_drafted_by_fewer_experts(moe_subject: Subject) -> None:
+    check_drafted(moe_subject, "fast")
+
+
+def check_drafted(subject: Subject, by: Literal["lookup", "fast"]) -> None:
+    with subject.engine(speculation="auto") as engine:
+        draft_always(engine, by)
+        alone = [answer(engine, [prompt])[0] for prompt in subject.prompts.values()]
+        together = answer(engine, list(subject.prompts.values()))
+        stats = engine.stats()
+    assert alone == together == [subject.expected(case).token_ids for case in CASES]
+    assert 0 < stats.spec_decode_num_accepted_tokens < stats.spec_decode_num_draft_tokens
 
 
 @pytest.mark.parametrize("step_tokens", [7, 64])

@@ -17,6 +17,7 @@ from transformers import (
     TopPLogitsWarper,
 )
 
+from qwen3vl.engine import sampler
 from qwen3vl.engine.grammar import Bits
 from qwen3vl.engine.sampler import SampledToken, SamplingParams, SamplingState, sample
 
@@ -37,9 +38,10 @@ def logits_for(seed: int, rows: int = 1) -> torch.Tensor:
 
 
 def sampled(logits: torch.Tensor, states: list[SamplingState], num_logprobs: list[int | None]) -> list[SampledToken]:
-    """`sample` for rows that hold numbers only: each gets a token."""
+    """`sample` for rows that hold numbers only: each gets a token, which its state records."""
     tokens = [token for token in sample(logits, states, num_logprobs) if token is not None]
-    assert len(tokens) == len(states)
+    for state, token in zip(states, tokens, strict=True):
+        state.record(token.token_id)
     return tokens
 
 
@@ -159,6 +161,32 @@ def test_presence_and_frequency_count_the_answer_only(presence: float, frequency
         expected = int((logits[0] - counts * frequency - (counts > 0) * presence).argmax())
         assert sampled(logits, [state], [None])[0].token_id == expected
         counts[expected] += 1
+
+
+def test_penalties_of_a_long_answer_of_mixed_rows_and_of_tokens_ahead() -> None:
+    """Against the definition over the whole vocabulary, for more tokens than a state has room for at first; the row
+    between has no penalty, and tokens that are only assumed count too.
+    """
+    first, second = [7, 7, 1010], [1011]
+    penalties = ({"repetition_penalty": 1.4, "presence_penalty": 1}, {"frequency_penalty": 0.02, "presence_penalty": 0})
+    params = [replace(NEUTRAL, temperature=0.0, **penalty) for penalty in penalties]  # type: ignore[arg-type]
+    states = [SamplingState(each, 0, prompt) for each, prompt in zip(params, (first, second), strict=True)]
+    answer = torch.randint(0, 1000, (900,), generator=torch.Generator().manual_seed(0)).tolist()
+    for token in answer:
+        for state in states:
+            state.record(token)
+    ahead = [states[0].ahead([1001, 1001, 5]), SamplingState(NEUTRAL, 0, []), states[1].ahead([1001, 1001, 5])]
+    logits = torch.randn(3, 1024, generator=torch.Generator().manual_seed(1))
+    counts = torch.bincount(torch.tensor([*answer, 1001, 1001, 5]), minlength=1024)
+    seen = (counts > 0) | (torch.bincount(torch.tensor(first), minlength=1024) > 0)
+    repeated = torch.where(logits[0] > 0, logits[0] / 1.4, logits[0] * 1.4)
+    expected = logits.clone()
+    expected[0] = torch.where(seen, repeated, logits[0]) - 1.0 * (counts > 0)
+    expected[2] = logits[2] - 0.02 * counts
+    torch.testing.assert_close(sampler._penalise(logits, ahead), expected)
+    counts = torch.bincount(torch.tensor(answer), minlength=1024)
+    expected = logits[:1] - 0.02 * counts
+    torch.testing.assert_close(sampler._penalise(logits[:1], states[1:]), expected)
 
 
 def test_logprobs_are_the_models_own() -> None:

@@ -27,7 +27,7 @@ OPTIONS = GenerationOptions(max_tokens=12, temperature=0.0, ignore_eos=True)
 
 @pytest.fixture(scope="module")
 def engine() -> Iterator[Engine]:
-    with Engine.load("tiny-moe", device="cpu", config=EngineConfig(num_blocks=100)) as engine:
+    with Engine.load("tiny-moe", device="cpu", speculation="off", config=EngineConfig(num_blocks=100)) as engine:
         yield engine
 
 

@@ -26,6 +26,7 @@ def test_a_question_that_the_model_cannot_take(api: httpx.Client) -> None:
     assert response.json()["error"]["code"] == "context_length_exceeded"
     question, answer = api.get(f"/conversations/{conversation}").json()["messages"]
     assert (answer["state"], answer["error"]) == ("failed", response.json()["error"]["message"])
+    assert answer["error_code"] == "context_length_exceeded"
     below = {"content": "Shorter", "parent": answer["id"]}  # on a branch that is too long
     assert api.post(f"/conversations/{conversation}/messages", json=below).status_code == 400
     assert ask(api, conversation, "Shorter", parent=question["parent"])["answer"]["state"] == "done"

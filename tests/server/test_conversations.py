@@ -229,7 +229,7 @@ def test_a_loop_is_told_like_that_of_a_chat() -> None:
     message = Message(
         *(1, "c", None, "assistant", "done", [], "a a a", "", None, None),
         {"completion_tokens": 3, "first_token_seconds": 0.1},
-        *("loop", None, 0.0),
+        *("loop", None, None, 0.0),
     )
     told = AnswerBody.model_validate(message_object(message))
     assert (told.finish_reason, told.loop) == ("stop", True)

@@ -21,10 +21,13 @@ from qwen3vl.engine.formats import QUANTIZATIONS, Formats
 from qwen3vl.engine.memory import MemoryPlan, parse_size, plan_memory
 from qwen3vl.engine.runner import Runner
 from qwen3vl.engine.scheduler import Scheduler
+from qwen3vl.engine.speculation import Speculation
 from qwen3vl.errors import InputError
 from qwen3vl.model.network import Qwen3VL
 from qwen3vl.prompt.builder import PromptBuilder
+from qwen3vl.telemetry.energy import meter_for
 
+SPECULATIONS = ("auto", "off")
 _LEAST_MAX_PIXELS = 2**20  # a request may ask for so many, even where the checkpoint's own bound is lower
 
 
@@ -37,6 +40,7 @@ class EngineConfig:
     step_tokens: int | None = None  # computed in one step at most; None: 512 on a CPU, 4,096 on a GPU
     max_running: int = 64  # sequences in one batch
     feature_bytes: int = 256 * 2**20  # kept of the vision tower's results
+    remember_answers: bool = True  # for drafts of other answers
 
 
 @dataclass(frozen=True)
@@ -60,6 +64,7 @@ def build_engine(
     kv_cache: str,
     memory: int | str | None,
     max_context: int | None,
+    speculation: str,
     config: EngineConfig,
     progress: Progress | None,
 ) -> EngineParts:
@@ -71,6 +76,8 @@ def build_engine(
         raise InputError(
             f"max_context must be from 1 to {model_config.text.max_positions} for this model, got {max_context}"
         )
+    if speculation not in SPECULATIONS:
+        raise InputError(f"speculation must be {' or '.join(map(repr, SPECULATIONS))}, got {speculation!r}")
     stored = saved.stored_quantization(folder)
     if stored is not None and quantization not in (None, "none", stored):
         raise InputError(f"{folder} holds weights of {stored}; quantization must be left out or {stored!r}")
@@ -90,6 +97,7 @@ def build_engine(
         formats=Formats.resolve(model_config, target, dtype=dtype, quantization=quantization, kv_cache=kv_cache),
         memory=None if memory is None else parse_size(memory),
         max_context=max_context,
+        speculates=speculation == "auto",
         config=config,
     )
 
@@ -122,6 +130,7 @@ def build_parts(
     memory: int | None,
     max_context: int | None,
     config: EngineConfig,
+    speculates: bool = False,
 ) -> EngineParts:
     """Plans memory, makes the network, lets `fill` give it values, and puts it together with a cache as planned."""
     model_config = builder.config
@@ -156,7 +165,14 @@ def build_parts(
     pool = BlockPool(plan.num_blocks)
     scheduler = Scheduler(pool, config.block_size, step_tokens=step_tokens, max_running=config.max_running)
     return EngineParts(
-        core=EngineCore(runner, scheduler, builder.tokenizer, frozenset(defaults.eos_token_ids)),
+        core=EngineCore(
+            runner,
+            scheduler,
+            builder.tokenizer,
+            frozenset(defaults.eos_token_ids),
+            meter_for(device),
+            Speculation(scheduler, runner, remember_answers=config.remember_answers) if speculates else None,
+        ),
         builder=builder,
         config=model_config,
         defaults=defaults,

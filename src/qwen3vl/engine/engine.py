@@ -8,6 +8,7 @@ itself belongs to one thread (`EngineWorker`), and requests of all callers share
 from __future__ import annotations
 
 import asyncio
+import time
 import weakref
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -33,6 +34,7 @@ from qwen3vl.errors import ContextLengthError, EngineClosedError, InputError
 from qwen3vl.experts.modes import Mode, active_experts
 from qwen3vl.prompt.builder import PromptBuilder
 from qwen3vl.prompt.types import Prompt
+from qwen3vl.telemetry.histogram import Histogram
 
 Messages = Sequence[Mapping[str, Any]]
 _PREPARING_THREADS = 2
@@ -74,6 +76,22 @@ class EngineStats:
     generated_tokens: int
     feature_hits: int
     feature_misses: int
+    spec_decode_num_drafts: int
+    spec_decode_num_draft_tokens: int
+    spec_decode_num_accepted_tokens: int
+
+
+@dataclass(frozen=True)
+class EngineTelemetry:
+    """What the engine has measured since the start, for whoever watches it."""
+
+    queue_seconds: Histogram  # of requests until they were admitted
+    first_token_seconds: Histogram
+    total_seconds: Histogram  # of finished requests
+    oldest_waiting_seconds: float  # how long the next to be admitted has waited; 0 where none waits
+    memory_bytes: Mapping[str, int]  # by what it is for
+    request_joules: float | None  # that requests were charged with; None where energy is not measured
+    device_joules: float | None  # that the devices have taken in all
 
 
 def _shut_down(worker: EngineWorker, pool: ThreadPoolExecutor) -> None:
@@ -124,6 +142,7 @@ class Engine:
         kv_cache: str = "auto",
         memory: int | str | None = None,
         max_context: int | None = None,
+        speculation: str = "auto",
         config: EngineConfig | None = None,
         progress: Callable[[int, int], None] | None = None,
     ) -> Engine:
@@ -134,8 +153,10 @@ class Engine:
         loaded, for a CPU; None or "none" leaves them as they are. `kv_cache`: "auto" (bfloat16 beside packed weights,
         else `dtype`), a type as for `dtype`, or "int8". `memory`: the most that weights, cache and activations may
         take, in bytes or as "12GiB"; None takes what the device has to spare. `max_context`: tokens of prompt and
-        answer that one request may use. `progress(done, total)` is told about bytes. Raises `CheckpointError`,
-        `DownloadError`, `InsufficientMemoryError` or, for an option that cannot be honoured, `InputError`.
+        answer that one request may use. `speculation`: "auto" drafts tokens and checks several at a time where that is
+        faster, which changes no answer; "off" never does. `progress(done, total)` is told about bytes. Raises
+        `CheckpointError`, `DownloadError`, `InsufficientMemoryError` or, for an option that cannot be honoured,
+        `InputError`.
         """
         parts = build_engine(
             model,
@@ -145,6 +166,7 @@ class Engine:
             kv_cache=kv_cache,
             memory=memory,
             max_context=max_context,
+            speculation=speculation,
             config=config or EngineConfig(),
             progress=progress,
         )
@@ -334,6 +356,32 @@ class Engine:
             generated_tokens=core.generated_tokens,
             feature_hits=core.runner.features.hits,
             feature_misses=core.runner.features.misses,
+            spec_decode_num_drafts=core.num_drafts,
+            spec_decode_num_draft_tokens=core.draft_tokens,
+            spec_decode_num_accepted_tokens=core.accepted_tokens,
+        )
+
+    def telemetry(self) -> EngineTelemetry:
+        core, info, meter = self._core, self.info, self._core.energy.meter
+        waiting = core.scheduler.waiting
+        try:
+            waited = time.perf_counter() - waiting[0].request.submitted
+        except IndexError:  # also where the engine's thread has taken it a moment ago
+            waited = 0.0
+        cache = core.scheduler.pool.num_blocks * core.scheduler.block_size * info.cache_token_bytes
+        features = core.runner.features.num_bytes
+        try:
+            taken = None if meter is None else meter.joules()
+        except OSError:  # the engine's thread finds out too
+            taken = None
+        return EngineTelemetry(
+            queue_seconds=core.queue_seconds,
+            first_token_seconds=core.first_token_seconds,
+            total_seconds=core.total_seconds,
+            oldest_waiting_seconds=waited,
+            memory_bytes={"weights": info.weight_bytes, "kv_cache": cache, "image_cache": features},
+            request_joules=None if taken is None else core.energy.joules,
+            device_joules=taken,
         )
 
     def check_invariants(self) -> None:

@@ -66,7 +66,15 @@ class Formats:
         if kv_cache not in ("auto", *_CACHES):
             raise InputError(f"kv_cache must be 'auto', {', '.join(map(repr, _CACHES))}, got {kv_cache!r}")
         small = torch.bfloat16 if packed else resolved
-        return cls(resolved, quantization, small if kv_cache == "auto" else _CACHES[kv_cache])
+        cache = small if kv_cache == "auto" else _CACHES[kv_cache]
+        if packed and compiled(None) and cache not in (torch.bfloat16, torch.int8):
+            _log.warning(
+                "with quantization %r the CPU's kernels read a kv_cache of 'bfloat16' or 'int8' where it lies; with %r "
+                "attention is torch's and each layer is called by itself, which is slower",
+                quantization,
+                kv_cache,
+            )
+        return cls(resolved, quantization, cache)
 
     def weight_bytes(self, config: ModelConfig) -> int:
         """Of all tensors that a checkpoint of this config has, as they are kept."""

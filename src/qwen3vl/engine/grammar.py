@@ -6,6 +6,7 @@ applies.
 
 from __future__ import annotations
 
+import copy
 import json
 import re
 import threading
@@ -171,6 +172,16 @@ class Constraint:
         if not bits.any():
             raise GrammarError("no token of this model can continue what the grammar asks for here")
         return bits
+
+    def copy(self) -> Constraint:
+        """One that stands where this one does, and goes on by itself."""
+        other = copy.copy(self)
+        other._matcher = self._matcher.deep_copy()
+        return other
+
+    def accepts(self, token_ids: Sequence[int]) -> int:
+        """How many of the tokens, one after another, may come; where that is not known yet, all."""
+        return self._matcher.validate_tokens(list(token_ids)) if self.active else len(token_ids)
 
     def _check(self) -> None:
         if self._matcher.is_error():

@@ -21,7 +21,7 @@ class TokenLogprob:
 
 @dataclass(frozen=True)
 class Usage:
-    """Tokens and seconds that a request took. With n > 1 the answer's tokens are summed over the choices."""
+    """Tokens, seconds and energy that a request took. With n > 1 the answer's tokens are summed over the choices."""
 
     prompt_tokens: int
     completion_tokens: int
@@ -31,6 +31,9 @@ class Usage:
     queue_seconds: float
     first_token_seconds: float  # from submission, media and tokenising not included
     total_seconds: float
+    energy_joules: float | None = None  # its share of what the devices took; None: not measured
+    draft_tokens: int = 0  # that were guessed and checked several at a time
+    accepted_tokens: int = 0  # of them; they are completion tokens like any other
 
 
 @dataclass(frozen=True)

@@ -51,12 +51,12 @@ class Runner:
         for chunk in chunks:
             sequence = chunk.sequence
             logit_rows += [len(token_ids) + row - chunk.start for row in chunk.rows]
-            token_ids += sequence.token_ids[chunk.start : chunk.end]
+            token_ids += chunk.token_ids
             slots += [
                 sequence.blocks[i // self.block_size] * self.block_size + i % self.block_size
                 for i in range(chunk.start, chunk.end)
             ]
-            active += [sequence.request.active_experts] * chunk.length
+            active += [chunk.active_experts or sequence.request.active_experts] * chunk.length
         positions = torch.cat([chunk.sequence.positions(chunk.start, chunk.end) for chunk in chunks], dim=1)
         return Batch(
             token_ids=self._to_device(token_ids),

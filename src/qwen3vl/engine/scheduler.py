@@ -7,7 +7,8 @@ the one that came last gives its own up and is computed again later.
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 
 from qwen3vl.engine.blocks import BlockPool
 from qwen3vl.engine.sequence import Sequence
@@ -15,21 +16,39 @@ from qwen3vl.engine.sequence import Sequence
 
 @dataclass(frozen=True)
 class Chunk:
-    """`length` tokens of a sequence, from the first that is not in the cache yet."""
+    """`length` tokens of a sequence, from the first that is not in the cache yet. Tokens of `draft`, which the sequence
+    may turn out to have next, count as if it had them.
+    """
 
     sequence: Sequence
     start: int
     length: int
+    draft: tuple[int, ...] = ()
+    active_experts: int | None = None  # None: as the request says
 
     @property
     def end(self) -> int:
         return self.start + self.length
 
     @property
+    def token_ids(self) -> list[int]:
+        known = self.sequence.token_ids
+        first, last = max(self.start - len(known), 0), max(self.end - len(known), 0)
+        return [*known[self.start : self.end], *self.draft[first:last]]
+
+    @property
     def rows(self) -> range:
         """The tokens of the chunk whose logits are wanted, by their number in the sequence."""
         wanted = self.sequence.wanted_rows
-        return range(max(self.start, wanted.start), min(self.end, wanted.stop))
+        return range(max(self.start, wanted.start), min(self.end, wanted.stop + len(self.draft)))
+
+    @property
+    def decodes(self) -> bool:
+        """Whether this is the last token of an answer that grows, and nothing else."""
+        return self.length == 1 and bool(self.rows) and self.sequence.scores is None
+
+    def with_draft(self, token_ids: tuple[int, ...]) -> Chunk:
+        return replace(self, length=self.length + len(token_ids), draft=token_ids)
 
 
 class Scheduler:
@@ -66,8 +85,16 @@ class Scheduler:
             self.running.append(sequence)
             chunk = self._grow(sequence, _length(sequence, budget, rows), chunks)
             budget, rows = _left(budget, rows, chunk)
-        # By context within each kind, because sequences of like length can be attended together.
-        return sorted(chunks.values(), key=lambda chunk: (chunk.length > 1, chunk.end))
+        return in_order(chunks.values())
+
+    def reserve(self, chunk: Chunk, tokens: int) -> int:
+        """Finds blocks for a draft behind `chunk`, of those that nobody holds. Returns for how many tokens, up to
+        `tokens`, there is room now.
+        """
+        blocks = chunk.sequence.blocks
+        tokens = min(tokens, (len(blocks) + self.pool.num_free) * self.block_size - chunk.end)
+        blocks.extend(self.pool.allocate() for _ in range(self._blocks_for(chunk.end + tokens) - len(blocks)))
+        return tokens
 
     def finish(self, sequence: Sequence) -> None:
         """Takes a sequence out, wherever it is, and frees its blocks."""
@@ -78,11 +105,17 @@ class Scheduler:
         self._release(sequence)
 
     def commit(self, chunk: Chunk) -> None:
-        """Notes that a chunk has been computed: its full blocks can now be found by others."""
-        sequence = chunk.sequence
-        sequence.num_computed = chunk.end
-        for number in range(chunk.start // self.block_size, chunk.end // self.block_size):
+        """Notes that a chunk has been computed, short of its draft: its full blocks can now be found by others."""
+        self._note_computed(chunk.sequence, chunk.end - len(chunk.draft))
+
+    def accept(self, sequence: Sequence) -> None:
+        """Notes that the next token of a draft was right: the sequence has it now, and it has been computed."""
+        self._note_computed(sequence, sequence.num_computed + 1)
+
+    def _note_computed(self, sequence: Sequence, end: int) -> None:
+        for number in range(sequence.num_computed // self.block_size, end // self.block_size):
             self.pool.register(sequence.blocks[number], sequence.keys.get(number, self.block_size))
+        sequence.num_computed = end
 
     def _grow(self, sequence: Sequence, length: int, chunks: dict[int, Chunk]) -> Chunk | None:
         """Finds blocks for the next `length` tokens of a running sequence, or for as many as there are blocks for."""
@@ -159,6 +192,11 @@ class Scheduler:
             assert not sequence.blocks, "a waiting sequence holds blocks"
             assert sequence.num_computed == 0, "a waiting sequence counts computed tokens"
         self.pool.check(held)
+
+
+def in_order(chunks: Iterable[Chunk]) -> list[Chunk]:
+    """Single tokens first; by context within each kind, because sequences of like length can be attended together."""
+    return sorted(chunks, key=lambda chunk: (chunk.length > 1, chunk.end))
 
 
 def _length(sequence: Sequence, budget: int, rows: int) -> int:

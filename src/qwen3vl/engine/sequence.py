@@ -35,6 +35,9 @@ class Request:
     admitted: float | None = None  # when its first sequence first entered a batch
     first_token: float | None = None
     cached_tokens: int = 0
+    draft_tokens: int = 0
+    accepted_tokens: int = 0  # of them
+    energy_joules: float = 0.0  # that its tokens have been charged with; of meaning only where the engine has a meter
 
     @property
     def finished(self) -> bool:

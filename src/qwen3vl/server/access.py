@@ -42,7 +42,7 @@ _PREFIX = "qk-"
 _REMEMBERED_SECONDS = 2.0  # so long a key may live on after it was revoked
 _PUBLIC = ("/health", "/ready")
 _SAFE = ("GET", "HEAD", "OPTIONS")
-_NO_SCOPE = ("/v1/usage", "/openapi.json")
+_NO_SCOPE = ("/v1/usage", "/openapi.json", "/metrics")
 
 
 @dataclass(frozen=True)

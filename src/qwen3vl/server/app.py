@@ -23,6 +23,7 @@ from qwen3vl.server.completions import completions_router
 from qwen3vl.server.conversations import conversations_router
 from qwen3vl.server.files import files_router
 from qwen3vl.server.indexes import indexes_router
+from qwen3vl.server.metrics import metrics_router
 from qwen3vl.server.middleware import BodyLimit, Head, RequestId
 from qwen3vl.server.model_routes import models_router
 from qwen3vl.server.names import only_known_names
@@ -37,6 +38,7 @@ _ROUTERS = (
     conversations_router,
     files_router,
     indexes_router,
+    metrics_router,
     models_router,
     tasks_router,
     usage_router,

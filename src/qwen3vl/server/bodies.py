@@ -44,6 +44,9 @@ class Metrics(_Body):
     queue_seconds: float
     first_token_seconds: float
     total_seconds: float
+    energy_joules: float | None
+    draft_tokens: int
+    accepted_tokens: int
 
 
 class FunctionCall(_Body):
@@ -238,6 +241,9 @@ class Health(_Body):
     generated_tokens: int = 0
     feature_hits: int = 0
     feature_misses: int = 0
+    spec_decode_num_drafts: int = 0
+    spec_decode_num_draft_tokens: int = 0
+    spec_decode_num_accepted_tokens: int = 0
 
 
 class Readiness(_Body):

@@ -9,6 +9,7 @@ import asyncio
 import logging
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -52,9 +53,11 @@ class Books:
         self._lock = threading.Lock()
         self._rows: list[UsageRow] = []
         self._wanted = threading.Event()  # somebody waits for the rows
+        self.statuses: Counter[str] = Counter()  # of all rows since the start
 
     def add(self, row: UsageRow) -> None:
         with self._lock:
+            self.statuses[row.status] += 1
             self._rows.append(row)
             is_first = len(self._rows) == 1
         if is_first:
@@ -258,4 +261,5 @@ def _row(
         queue_seconds=usage.queue_seconds,
         first_token_seconds=usage.first_token_seconds,
         total_seconds=usage.total_seconds,
+        energy_joules=usage.energy_joules,
     )

@@ -75,6 +75,7 @@ class Shelf:
             kv_cache=settings.kv_cache,
             memory=settings.memory,
             max_context=settings.max_context,
+            speculation=settings.speculation,
             progress=progress,
         )
         engine.info = replace(engine.info, name=name)

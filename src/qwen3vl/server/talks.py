@@ -146,6 +146,9 @@ class KeptMetrics(_Body):
     queue_seconds: float | None
     first_token_seconds: float | None
     total_seconds: float | None
+    energy_joules: float | None
+    draft_tokens: int | None
+    accepted_tokens: int | None
 
 
 class AnswerBody(_Body):
@@ -167,6 +170,7 @@ class AnswerBody(_Body):
     finish_reason: Literal["stop", "length"] | None
     loop: bool
     error: str | None
+    error_code: str | None
     created: float
 
 

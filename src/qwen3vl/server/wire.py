@@ -131,7 +131,7 @@ def figures_object(figures: Mapping[str, Any]) -> dict[str, Any]:
             "total_tokens": None if prompt is None or completion is None else prompt + completion,
             "prompt_tokens_details": {"cached_tokens": figures.get("cached_tokens")},
         },
-        "metrics": {name: figures.get(name) for name in metrics},
+        "metrics": {name: figures.get(name) for name in (*metrics, "energy_joules", "draft_tokens", "accepted_tokens")},
     }
 
 

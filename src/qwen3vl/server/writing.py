@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from qwen3vl.errors import InputError, MediaError, Qwen3VLError, StoreError
 from qwen3vl.server.documents import pages_again
-from qwen3vl.server.errors import ApiError
+from qwen3vl.server.errors import ApiError, describe
 from qwen3vl.server.places import question_places, renamed
 from qwen3vl.server.replies import ReplyReader
 from qwen3vl.store.records import Message, State
@@ -223,6 +223,7 @@ class Writing:
         failure = live.failure
         known = isinstance(failure, Qwen3VLError | ApiError)
         error = None if failure is None else str(failure) if known else "internal error; the server's log says more"
+        code = describe(failure)[1]["error"]["code"] if failure is not None and known else None
         try:
             live.show(
                 await asyncio.to_thread(
@@ -235,11 +236,12 @@ class Writing:
                     usage=self._usage,
                     finish_reason=self._finish_reason,
                     error=error,
+                    error_code=code,
                 )
             )
         except StoreError as unkept:  # what was shown is kept as pieces, which the next start makes whole
             self._fail(unkept)
-            live.show(replace(live.message, state="failed", error=str(unkept)))
+            live.show(replace(live.message, state="failed", error=str(unkept), error_code="store_unavailable"))
 
     def _fail(self, error: Exception) -> None:
         self.live.failure = error

@@ -19,6 +19,8 @@ from qwen3vl.store.sessions import Database
 from qwen3vl.store.tables import ConversationRow, MediaRow, MessageMediaRow, MessageRow, PieceRow
 from qwen3vl.store.text import check_storable, fold, storable
 
+_NOT_YET = ("request", "result", "usage", "finish_reason", "error", "error_code")
+
 
 class Messages:
     def __init__(self, database: Database) -> None:
@@ -84,6 +86,7 @@ class Messages:
         usage: Mapping[str, Any] | None = None,
         finish_reason: str | None = None,
         error: str | None = None,
+        error_code: str | None = None,
     ) -> Message:
         """Ends an answer with its whole text. Raises `StoreError` if it is gone."""
         with self._database.writing() as session:
@@ -92,7 +95,7 @@ class Messages:
                 raise StoreError(f"message {message} is no longer there")
             _end(session, row, state, storable(text), storable(thinking))
             row.result, row.usage = storable(result), storable(usage)
-            row.finish_reason, row.error = finish_reason, storable(error)
+            row.finish_reason, row.error, row.error_code = finish_reason, storable(error), error_code
             return _record(row)
 
     def interrupt_running(self) -> int:
@@ -135,8 +138,8 @@ def _member(session: Session, conversation: str, message: int) -> MessageRow:
 
 
 def _row(conversation: str, parent: int | None, role: Role, state: State, **given: Any) -> MessageRow:
-    empty: dict[str, Any] = {"content": [], "text": "", "thinking": "", "searchable": "", "request": None}
-    columns = {**empty, "result": None, "usage": None, "finish_reason": None, "error": None, **given}
+    empty: dict[str, Any] = {"content": [], "text": "", "thinking": "", "searchable": ""}
+    columns = {**empty, **dict.fromkeys(_NOT_YET), **given}
     return MessageRow(conversation=conversation, parent=parent, role=role, state=state, created=time.time(), **columns)
 
 
@@ -186,5 +189,6 @@ def _record(row: MessageRow, text: str | None = None, thinking: str | None = Non
         usage=row.usage,
         finish_reason=row.finish_reason,
         error=row.error,
+        error_code=row.error_code,
         created=row.created,
     )

@@ -54,8 +54,12 @@ def _media_owners(connection: Connection) -> None:
         connection.exec_driver_sql(statement)
 
 
+def _error_codes(connection: Connection) -> None:
+    connection.exec_driver_sql("ALTER TABLE messages ADD COLUMN error_code VARCHAR(64)")
+
+
 # STEPS[n - 1] makes version n + 1 of version n. A step is plain SQL for both databases and never changes again.
-STEPS: Sequence[Step] = (_video_indexes, _page_texts, _media_owners)
+STEPS: Sequence[Step] = (_video_indexes, _page_texts, _media_owners, _error_codes)
 
 
 def migrate(database: Database, steps: Sequence[Step] = STEPS) -> None:

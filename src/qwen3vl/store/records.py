@@ -54,7 +54,8 @@ class Message:
     result: Mapping[str, Any] | None
     usage: Mapping[str, Any] | None
     finish_reason: str | None
-    error: str | None
+    error: str | None  # a sentence
+    error_code: str | None  # that the sentence has in the API, if it has one
     created: float
 
 

@@ -65,6 +65,7 @@ class MessageRow(Base):
     result: Mapped[dict[str, Any] | None]
     usage: Mapped[dict[str, Any] | None]
     error: Mapped[str | None] = mapped_column(Text)
+    error_code: Mapped[str | None] = mapped_column(String(64))
 
     __table_args__ = ({"sqlite_autoincrement": True},)  # an id that was deleted does not come again
 

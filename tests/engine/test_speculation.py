@@ -1,0 +1,562 @@
+"""Drafts change no answer: not its tokens, nor where it ends, nor what is told about it; not the distribution that it
+is drawn from, nor what the cache holds afterwards. And they are made only where they pay.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+import random
+from collections import Counter
+from collections.abc import Callable, Iterator
+from typing import Any, Literal
+
+import numpy as np
+import pytest
+import torch
+
+from qwen3vl import Engine
+from qwen3vl.engine.build import EngineConfig
+from qwen3vl.engine.costs import StepCosts
+from qwen3vl.engine.grammar import Bits, Constraint, Grammar
+from qwen3vl.engine.lookup import Guess
+from qwen3vl.engine.masks import MaskWriter
+from qwen3vl.engine.options import GenerationOptions
+from qwen3vl.engine.outputs import Result
+from qwen3vl.engine.sampler import SamplingParams, SamplingState, sample
+from qwen3vl.engine.scheduler import Chunk
+from qwen3vl.engine.sequence import Sequence
+from qwen3vl.engine.streams import collect
+from qwen3vl.errors import InputError
+from qwen3vl.prompt.types import Prompt
+from support.engines import FixedCosts, Run, device, draft_always, is_idle, together, wait_until
+from support.inputs import picture, user
+from support.tiny import make_checkpoint
+
+CONFIG = EngineConfig(num_blocks=300, block_size=4)
+QUESTIONS = [
+    [user("a b c " * 12)],
+    [user("Hello")],
+    [user("<td>1</td><td>2</td>\n" * 6 + "and so on")],
+    [user(picture(128, 96, 3), "Read it.")],
+]
+Teller = Callable[[Sequence], list[int]]  # what a sequence is going to say, as far as somebody knows
+
+
+def load(folder: Any, speculation: Literal["auto", "off"], **options: Any) -> Engine:
+    return Engine.load(folder, device="cpu", dtype="float32", speculation=speculation, **({"config": CONFIG} | options))
+
+
+@pytest.fixture(scope="module", params=["dense", "moe"])
+def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    folder = tmp_path_factory.mktemp(request.param)
+    make_checkpoint(folder, moe=request.param == "moe", seed=3)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def plain(folder: Any) -> Iterator[Engine]:
+    with load(folder, "off") as engine:
+        yield engine
+
+
+@pytest.fixture(scope="module")
+def drafting(folder: Any) -> Iterator[Engine]:
+    with load(folder, "auto") as engine:
+        draft_always(engine)
+        yield engine
+
+
+@pytest.fixture(autouse=True)
+def clean_afterwards(plain: Engine, drafting: Engine) -> Iterator[None]:
+    yield
+    for engine in (plain, drafting):
+        wait_until(lambda engine=engine: is_idle(engine))  # type: ignore[misc]
+        engine.check_invariants()
+        assert engine.stats().free_blocks == engine.stats().total_blocks
+
+
+def run(engine: Engine, messages: Any, **options: Any) -> Result:
+    checked = GenerationOptions(**options)
+    return collect(engine.stream_prompt(engine.prepare(messages, checked), checked), checked)
+
+
+def told_by(engine: Engine, teller: Teller, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Drafts are what `teller` says, taken for certain."""
+
+    def guess(chunk: Chunk, follower: object, most: int) -> tuple[list[Guess], list[float]]:
+        draft = [Guess(token_id, 0) for token_id in teller(chunk.sequence)[:most]]
+        return draft, [1.0] * len(draft)
+
+    monkeypatch.setattr(engine._core.speculation, "_guess", guess)
+
+
+def half_right(answers: list[list[int]], seed: int = 0) -> Teller:
+    """Knows each choice's answer, and errs at random places."""
+    rng = random.Random(seed)
+
+    def tell(sequence: Sequence) -> list[int]:
+        rest = answers[sequence.index][sequence.num_generated :]
+        return [token + (rng.random() < 0.2) for token in rest] + [5, 6, 7]
+
+    return tell
+
+
+def same(drafted: Result, expected: Result) -> None:
+    for got, want in zip(drafted.choices, expected.choices, strict=True):
+        assert (got.token_ids, got.text, got.finish_reason) == (want.token_ids, want.text, want.finish_reason)
+        assert (got.logprobs is None) == (want.logprobs is None)
+        for a, b in zip(got.logprobs or [], want.logprobs or [], strict=True):
+            assert (a.token_id, a.logprob) == (b.token_id, pytest.approx(b.logprob, abs=1e-4))
+            assert [p for *_, p in a.top] == pytest.approx([p for *_, p in b.top], abs=1e-4)
+    assert drafted.usage.completion_tokens == expected.usage.completion_tokens
+
+
+@pytest.mark.parametrize("question", range(len(QUESTIONS)))
+def test_greedy_tokens_are_the_same(plain: Engine, drafting: Engine, question: int) -> None:
+    options = {"temperature": 0.0, "max_tokens": 300, "ignore_eos": True}
+    expected = run(plain, QUESTIONS[question], **options)
+    got = run(drafting, QUESTIONS[question], **options)
+    same(got, expected)
+    assert got.usage.draft_tokens > got.usage.accepted_tokens > 0
+    assert (expected.usage.draft_tokens, expected.usage.accepted_tokens) == (0, 0)
+
+
+OPTIONS: dict[str, dict[str, Any]] = {
+    "greedy": {"temperature": 0.0},
+    "drawn": {"temperature": 0.5},
+    "cut": {"temperature": 0.8, "top_p": 0.7, "top_k": 30, "min_p": 0.01},
+    "penalised": {"temperature": 1.0, "presence_penalty": 1.5, "frequency_penalty": 0.5, "repetition_penalty": 1.3},
+    "greedy and penalised": {"temperature": 0.0, "frequency_penalty": 1.0, "repetition_penalty": 1.2},
+    "with logprobs": {"temperature": 0.5, "logprobs": 3},
+}
+
+
+@pytest.mark.parametrize("name", OPTIONS)
+def test_a_seed_gives_the_same_answers(
+    plain: Engine, drafting: Engine, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Three choices, drafts right and wrong: each token is drawn with its own number, penalties and all.
+
+    Rows computed together differ from rows computed alone in the last bits (1e-6 of the largest logit). At a
+    temperature of 1 these random networks give each of 2,000 tokens a like share, and one number in some hundreds then
+    falls so near the border of two tokens that these bits decide; hence the lower one.
+    """
+    options = {"max_tokens": 60, "ignore_eos": True, "seed": 4, "n": 3} | OPTIONS[name]
+    expected = run(plain, QUESTIONS[0], **options)
+    told_by(drafting, half_right([choice.token_ids for choice in expected.choices]), monkeypatch)
+    got = run(drafting, QUESTIONS[0], **options)
+    same(got, expected)
+    assert got.usage.draft_tokens > got.usage.accepted_tokens > 60
+
+
+def test_a_right_draft_is_written_in_one_step(plain: Engine, drafting: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    options = {"temperature": 0.0, "max_tokens": 46, "ignore_eos": True}
+    expected = run(plain, QUESTIONS[1], **options)
+    told_by(drafting, lambda sequence: expected.token_ids[sequence.num_generated :], monkeypatch)
+    before = drafting.stats()
+    same(run(drafting, QUESTIONS[1], **options), expected)
+    after = drafting.stats()
+    assert after.steps - before.steps == 6, "the prompt, and nine tokens each"
+    assert after.spec_decode_num_drafts - before.spec_decode_num_drafts == 5
+    assert after.spec_decode_num_draft_tokens - before.spec_decode_num_draft_tokens == 40
+    assert after.spec_decode_num_accepted_tokens - before.spec_decode_num_accepted_tokens == 40
+
+
+def test_fewer_experts_are_another_model(
+    plain: Engine, drafting: Engine, folder: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a mixture they draft what is often wrong; a request in Fast mode already, and a dense model, have nobody."""
+    options = {"temperature": 0.0, "max_tokens": 40, "ignore_eos": True}
+    monkeypatch.setattr(drafting._core.speculation, "_guess", lambda chunk, follower, most: ([], []))
+    with drafting_by(drafting, "fast"):
+        got = run(drafting, QUESTIONS[2], **options)
+        same(got, run(plain, QUESTIONS[2], **options))
+        if plain.info.is_moe:
+            assert 0 < got.usage.accepted_tokens < got.usage.draft_tokens
+            got = run(drafting, QUESTIONS[2], mode="fast", **options)
+        assert got.usage.draft_tokens == 0
+
+
+@pytest.mark.parametrize("max_tokens", [1, 2, 3, 9, 10, 11])
+def test_an_answer_is_no_longer_than_it_may_be(
+    plain: Engine, drafting: Engine, max_tokens: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = {"temperature": 0.0, "max_tokens": max_tokens, "ignore_eos": True}
+    longer = run(plain, QUESTIONS[1], **(options | {"max_tokens": 40})).token_ids
+    told_by(drafting, lambda sequence: longer[sequence.num_generated :], monkeypatch)
+    computed: list[int] = []
+
+    def noted(run: Run) -> Run:
+        return lambda chunks: computed.extend(chunk.end for chunk in chunks) or run(chunks)
+
+    with device(drafting, noted):
+        got = run(drafting, QUESTIONS[1], **options)
+    assert (got.token_ids, got.finish_reason) == (longer[:max_tokens], "length")
+    assert max(computed) < got.usage.prompt_tokens + max_tokens, "and no row was computed for nothing"
+
+
+@pytest.mark.parametrize("end", range(1, 12))
+def test_the_end_within_a_draft(plain: Engine, drafting: Engine, end: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A token that ends the turn, and a stop string, at every place of a draft that goes on behind it."""
+    options = {"temperature": 0.0, "max_tokens": 30, "ignore_eos": True, "repetition_penalty": 3.0}
+    longer = run(plain, QUESTIONS[0], **options)
+    told_by(drafting, lambda sequence: longer.token_ids[sequence.num_generated :], monkeypatch)
+    stop = plain.prompt_builder.tokenizer.decode(longer.token_ids[end : end + 2]).replace("\ufffd", "")
+    if stop:
+        same(*(run(engine, QUESTIONS[0], stop=stop, **options) for engine in (drafting, plain)))
+    for engine in (plain, drafting):
+        monkeypatch.setattr(engine._core, "eos_token_ids", frozenset({longer.token_ids[end]}))
+    results = [run(engine, QUESTIONS[0], **(options | {"ignore_eos": False})) for engine in (drafting, plain)]
+    same(*results)
+    assert results[0].finish_reason == "stop"
+
+
+def test_a_loop_is_seen_in_what_was_accepted(drafting: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that goes round by itself ends where it does without drafts; one that is only drafted is none."""
+    tell: list[int] = [40, 41, 42] * 3
+    told_by(drafting, lambda sequence: tell[sequence.num_generated % 3 :], monkeypatch)
+    options: dict[str, Any] = {"temperature": 0.0, "max_tokens": 1000, "stop_loops": True, "ignore_eos": True}
+    with device(drafting, toy(lambda tokens: 40 + len(tokens) % 3)):
+        looping = run(drafting, QUESTIONS[1], **options)
+    with device(drafting, toy(lambda tokens: 40 + len(tokens) % 3 if len(tokens) % 100 else 50)):
+        honest = run(drafting, QUESTIONS[1], **options)
+    assert (looping.finish_reason, honest.finish_reason) == ("loop", "length")
+    assert len(looping.token_ids) == 832, "256 times three, and up to the next look"
+
+
+def toy(model: Callable[[list[int]], int | torch.Tensor]) -> Callable[[Run], Run]:
+    """In the place of the network, a function of the tokens so far: to the next one, or to logits."""
+
+    def replace(run: Run) -> Run:
+        def computed(chunks: list[Chunk]) -> torch.Tensor:
+            rows = []
+            for chunk in chunks:
+                tokens = chunk.sequence.token_ids[: chunk.start] + chunk.token_ids
+                for row in chunk.rows:
+                    said = model(tokens[: row + 1])
+                    logits = (
+                        said
+                        if isinstance(said, torch.Tensor)
+                        else torch.zeros(400).index_fill(0, torch.tensor([said]), 50.0)
+                    )
+                    rows.append(logits)
+            return torch.stack(rows) if rows else torch.zeros(0, 400)
+
+        return computed
+
+    return replace
+
+
+LETTERS = [60, 61, 62, 63]
+TABLE = torch.randn(2, 4, generator=torch.Generator().manual_seed(2)) * 1.2
+
+
+def letters(tokens: list[int]) -> torch.Tensor:
+    """Logits of a chain over four letters, which depend on whether the letter before was one of the first two."""
+    row = TABLE[int(tokens[-1] in LETTERS[:2])]
+    return torch.full((400,), -1e9).index_copy(0, torch.tensor(LETTERS), row)
+
+
+@pytest.mark.parametrize("folder", ["dense"], indirect=True)  # what is asked is not the network
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"temperature": 0.6, "top_k": 3},
+        {"top_p": 0.8},
+        {"presence_penalty": 0.9, "frequency_penalty": -0.7},
+    ],
+    ids=str,
+)
+def test_answers_follow_the_distribution(
+    drafting: Engine, options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Chi-square of words of three letters against their probabilities, which are multiplied out; drafts are random."""
+    rng = random.Random(1)
+    told_by(drafting, lambda sequence: [rng.choice(LETTERS) for _ in range(3)], monkeypatch)
+    checked = GenerationOptions(**({"max_tokens": 3, "temperature": 1.0, "n": 16, "ignore_eos": True} | options))
+    prompt = drafting.prepare(QUESTIONS[1], checked)
+    words: Counter[tuple[int, ...]] = Counter()
+    with device(drafting, toy(letters)):
+        for seed in range(250):
+            seeded = GenerationOptions(**(vars(checked) | {"seed": 16 * seed}))
+            result = collect(drafting.stream_prompt(prompt, seeded), seeded)
+            words.update(tuple(choice.token_ids) for choice in result.choices)
+    assert result.usage.accepted_tokens > 0
+    expected = {word: 4000 * probability(word, prompt, checked) for word in itertools.product(LETTERS, repeat=3)}
+    assert sum(expected.values()) == pytest.approx(4000)
+    assert all(expected[word] > 0 for word in words), "a word that cannot be"
+    likely = {word: count for word, count in expected.items() if count >= 5}
+    rest = 4000 - sum(likely.values())
+    statistic = sum((words[word] - count) ** 2 / count for word, count in likely.items())
+    if rest >= 1:
+        statistic += (4000 - sum(words[word] for word in likely) - rest) ** 2 / rest
+    freedom = len(likely) - 1 + (rest >= 1)
+    # The 99.9th percentile, by Wilson and Hilferty.
+    assert statistic < freedom * (1 - 2 / (9 * freedom) + 3.09 * math.sqrt(2 / (9 * freedom))) ** 3
+
+
+def probability(word: tuple[int, ...], prompt: Prompt, options: GenerationOptions) -> float:
+    """Of a word, letter by letter, from the definitions of the options."""
+    share, said = 1.0, list(prompt.token_ids)
+    for number, letter in enumerate(word):
+        logits = letters(said)[LETTERS].double()
+        counts = torch.tensor([word[:number].count(each) for each in LETTERS])
+        logits -= (options.presence_penalty or 0.0) * (counts > 0) + options.frequency_penalty * counts
+        ranked = (logits / (options.temperature or 1.0)).sort(descending=True)
+        kept = ranked.values.masked_fill(torch.arange(4) >= (options.top_k or 4), -torch.inf).softmax(-1)
+        kept = kept * (kept.cumsum(-1) - kept < (options.top_p or 1.0))
+        kept /= kept.sum()
+        share *= float(kept[ranked.indices.tolist().index(LETTERS.index(letter))])
+        said.append(letter)
+    return share
+
+
+def test_sampling_ahead_is_sampling_later() -> None:
+    """Rows behind a draft, all at once, against the same rows one after another; and nothing of it stays."""
+    params = SamplingParams(1.0, 0, 1.0, 0.0, 0.8, 0.4, 1.3)
+    rows = torch.randn(6, 40, generator=torch.Generator().manual_seed(1)) * 2
+    step_by_step, at_once = (SamplingState(params, 9, [1, 2, 3]) for _ in range(2))
+    tokens: list[int] = []
+    for row in rows:
+        drawn = sample(row[None], [step_by_step], [None])[0]
+        assert drawn is not None
+        step_by_step.record(drawn.token_id)
+        tokens.append(drawn.token_id)
+    for _ in range(2):
+        states = [at_once.ahead(tokens[:count]) for count in range(6)]
+        assert [token.token_id for token in sample(rows, states, [None] * 6) if token] == tokens
+
+
+@pytest.mark.parametrize("by", ["told", "lookup", "fast"])
+def test_under_a_grammar(
+    plain: Engine, drafting: Engine, by: Literal["told", "lookup", "fast"], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Masks go along with the draft, right or wrong, and the answer is the one without."""
+    schema = {
+        "type": "array",
+        "items": {"type": "object", "properties": {"box": {"type": "array", "items": {"type": "integer"}}}},
+        "minItems": 6,
+        "maxItems": 6,
+    }
+    options: dict[str, Any] = {"temperature": 1.0, "top_k": 5, "seed": 2, "max_tokens": 400}
+    options |= {"grammar": Grammar.json_schema(schema), "repetition_penalty": 1.05}
+    expected = run(plain, QUESTIONS[1], **options)
+    if by == "told":
+        told_by(drafting, half_right([expected.token_ids]), monkeypatch)
+    with drafting_by(drafting, "fast" if by == "fast" else "lookup"):
+        got = run(drafting, QUESTIONS[1], **options)
+    same(got, expected)
+    assert got.usage.accepted_tokens > 0
+
+
+class drafting_by:
+    """Within the block, drafts are made this way."""
+
+    def __init__(self, engine: Engine, by: Literal["lookup", "fast"]) -> None:
+        self._engine, self._by = engine, by
+
+    def __enter__(self) -> None:
+        draft_always(self._engine, self._by)
+
+    def __exit__(self, *_: object) -> None:
+        draft_always(self._engine)
+
+
+@pytest.mark.parametrize("thinking", [False, True])
+def test_masks_along_a_draft(plain: Engine, thinking: bool) -> None:
+    """Row by row those of a constraint that took the tokens one by one; behind a token that cannot be, none."""
+    tokenizer = plain.prompt_builder.tokenizer
+    grammar = Grammar("regex", "(ab){3}c+d?")
+    prompt = tokenizer.encode("<think>\n" if thinking else "x")
+    draft = tokenizer.encode("hm</think>\n\nababab" if thinking else "ababa")
+    wrong = tokenizer.encode("x")
+
+    def constraint() -> Constraint:
+        return plain._grammars.constraint(grammar, prompt)
+
+    expected: dict[int, Bits] = {}
+    step_by_step = constraint()
+    for row, token_id in enumerate([*draft, None], 3):
+        if step_by_step.active:
+            expected[row] = step_by_step.allowed()
+        if token_id is not None:
+            step_by_step.take(token_id)
+    assert len(expected) > 1
+
+    free, bound, idle = (_Bound(each) for each in (None, constraint(), None))
+    writer = MaskWriter()
+    for extra in ([], wrong, wrong):  # a second time: the first left nothing behind
+        drafted = [(free, [1, 1]), (bound, [*draft, *extra]), (idle, [])]
+        allowed, errors = writer.begin(drafted).wait()  # type: ignore[arg-type]
+        assert set(allowed) == set(expected)
+        assert all(np.array_equal(allowed[row], bits) for row, bits in expected.items())
+        assert not {row for row in errors if row < 3 + len(draft) + 1}
+    writer.close()
+
+
+class _Bound:
+    def __init__(self, constraint: Constraint | None) -> None:
+        self.constraint = constraint
+
+
+@pytest.mark.parametrize("by", ["lookup", "fast"])
+def test_the_cache_holds_what_it_held_without(plain: Engine, drafting: Engine, by: Literal["lookup", "fast"]) -> None:
+    """Every block that both engines know by its key holds the same keys and values: none of a wrong draft, and none of
+    a draft by fewer experts.
+    """
+    options = {"temperature": 0.0, "max_tokens": 120, "ignore_eos": True}
+    with drafting_by(drafting, by):
+        for question in QUESTIONS[:3]:
+            same(run(drafting, question, **options), run(plain, question, **options))
+    places = [dict(engine._core.scheduler.pool._block_of) for engine in (plain, drafting)]
+    common = set(places[0]) & set(places[1])
+    assert len(common) > 3 * 30
+    for ours, theirs in zip(drafting._core.runner.cache, plain._core.runner.cache, strict=True):
+        for key in common:
+            for name in ("keys", "values"):
+                a, b = getattr(ours, name)[places[1][key]], getattr(theirs, name)[places[0][key]]
+                assert torch.allclose(a, b, atol=1e-4 * float(b.abs().max()), rtol=1e-4)
+
+
+def test_drafts_push_nobody_out(folder: Any) -> None:
+    """With no block to spare, those who run do so as far as they would; then who came last gives way as always."""
+    config = EngineConfig(num_blocks=24, block_size=4, max_running=6)
+    options = GenerationOptions(temperature=0.0, max_tokens=24, ignore_eos=True)
+    answers = []
+    for speculation in ("off", "auto"):
+        with load(folder, speculation, config=config) as engine:  # type: ignore[arg-type]
+            if speculation == "auto":
+                draft_always(engine)
+            prompts = [engine.prepare([user(text)], options) for text in ("ab " * 6, "Hello", "c " * 9, "d")]
+            streams = together(engine, [(prompt, options) for prompt in prompts])
+            answers.append([collect(stream, options).token_ids for stream in streams])
+            engine.check_invariants()
+            assert engine.stats().preemptions > 0
+            assert engine.stats().free_blocks == 24
+    assert answers[0] == answers[1]
+
+
+def test_rows_stay_within_the_plan_for_memory(drafting: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    told_by(drafting, lambda sequence: [1] * 8, monkeypatch)
+    scheduler = drafting._core.scheduler
+    monkeypatch.setattr(scheduler, "max_running", 7)
+    options = GenerationOptions(temperature=0.0, max_tokens=20, ignore_eos=True)
+    rows: list[int] = []
+
+    def counted(run: Run) -> Run:
+        return lambda chunks: rows.append(sum(len(chunk.rows) for chunk in chunks)) or run(chunks)  # type: ignore[func-returns-value]
+
+    with device(drafting, counted):
+        prompts = [drafting.prepare(question, options) for question in QUESTIONS[:3]]
+        for stream in together(drafting, [(prompt, options) for prompt in prompts]):
+            collect(stream, options)
+    assert max(rows) == 7
+
+
+def test_costs_between_and_beyond_what_was_measured() -> None:
+    costs = StepCosts()
+    assert costs.seconds(1, 0) is costs.seconds(1, 4) is None
+    costs.note(1, 4, 2.0)
+    assert costs.seconds(1, 4) is None, "not before a step without drafts was measured"
+    for seconds in (1.0, 1.0, 90.0):
+        costs.note(1, 0, seconds)
+    assert (costs.seconds(1, 0), costs.seconds(1, 2), costs.seconds(1, 4)) == (1.0, 1.5, 2.0)
+    assert costs.seconds(1, 8) == pytest.approx(2.16)
+    assert costs.seconds(2, 0) is None
+    for _ in range(20):
+        costs.note(1, 4, 5.0)
+    assert costs.seconds(1, 4) == 5.0, "what was long ago does not count"
+
+
+class Measured(StepCosts):
+    """A step of `sequences` rows takes a second, and each further row `each`."""
+
+    def __init__(self, each: float) -> None:
+        super().__init__()
+        self.each = each
+
+    def seconds(self, sequences: int, added: int) -> float | None:
+        return 1.0 + self.each * added
+
+
+@pytest.mark.parametrize(
+    ("each", "likelihoods", "lengths"),
+    [
+        (0.1, [[0.9, 0.8, 0.7]], [3]),
+        (0.1, [[0.9, 0.8, 0.11, 0.1]], [2]),  # 2.7 / 1.2 a second; the next would bring it to 2.81 / 1.3
+        (0.95, [[0.9, 0.8]], [0]),
+        (0.0, [[0.01]], [0]),  # not worth it
+        (0.3, [[0.9, 0.2], [0.95, 0.9], []], [0, 0, 0]),  # 3.95 / 1.3 is not more than 3 a second by much...
+        (0.2, [[0.9, 0.2], [0.95, 0.9], []], [1, 2, 0]),
+    ],
+)
+def test_as_much_is_drafted_as_pays(
+    drafting: Engine,
+    each: float,
+    likelihoods: list[list[float]],
+    lengths: list[int],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    speculation = drafting._core.speculation
+    assert speculation is not None
+    monkeypatch.setattr(speculation, "costs", Measured(each))
+    chosen, speed = speculation._choose(likelihoods)
+    assert chosen == lengths
+    rate = (len(likelihoods) + sum(sum(of[:n]) for of, n in zip(likelihoods, chosen, strict=True))) / (
+        1 + each * sum(chosen)
+    )
+    assert speed == pytest.approx(rate if any(chosen) else len(likelihoods) * 1.02)
+
+
+def test_what_is_too_dear_is_only_looked_at_now_and_then(folder: Any) -> None:
+    """Rows that cost as much as a step are not drafted but for a look; when they become cheap, that is noticed."""
+    with load(folder, "auto") as engine:
+        speculation = engine._core.speculation
+        assert speculation is not None
+        options = {"temperature": 0.0, "max_tokens": 400, "ignore_eos": True}
+        speculation.costs = Measured(2.0)
+        dear = run(engine, QUESTIONS[0], **options).usage
+        assert 0 < dear.draft_tokens <= 8 * (400 // 64 + 1)
+        speculation.costs = Measured(0.0)
+        cheap = run(engine, QUESTIONS[0], **options).usage
+        assert cheap.draft_tokens > 100
+
+
+def test_steps_are_measured_by_what_was_in_them(folder: Any) -> None:
+    with load(folder, "auto") as engine:
+        run(engine, QUESTIONS[0], temperature=0.0, max_tokens=300, ignore_eos=True)
+        speculation = engine._core.speculation
+        assert speculation is not None
+        seconds = speculation.costs.seconds(1, 0)
+        assert seconds is not None
+        assert 0 < seconds < 10
+        assert speculation.costs.seconds(2, 0) is None
+        assert not speculation._followers, "nothing of a sequence stays but what it taught"
+
+
+def test_answers_to_others_help_and_need_not(folder: Any) -> None:
+    options = {"temperature": 0.0, "max_tokens": 60, "ignore_eos": True}
+    accepted = {}
+    for remember in (True, False):
+        config = EngineConfig(num_blocks=300, remember_answers=remember)
+        with load(folder, "auto", config=config) as engine:
+            draft_always(engine)
+            first, second = (run(engine, QUESTIONS[1], **options) for _ in range(2))
+            assert first.token_ids == second.token_ids
+            accepted[remember] = second.usage.accepted_tokens - first.usage.accepted_tokens
+    assert accepted[True] > 20
+    assert accepted[False] < 5, "guesses are weighed a little better the second time"
+
+
+def test_only_what_there_is_can_be_asked_for(folder: Any) -> None:
+    with pytest.raises(InputError, match="speculation must be 'auto' or 'off', got 'on'"):
+        Engine.load(folder, device="cpu", speculation="on")
+
+
+def test_fixed_costs_do_not_learn() -> None:
+    """Of the tests' own helper: what a draft is decided by does not depend on the clock."""
+    costs = FixedCosts(1.0)
+    costs.note(1, 0, 50.0)
+    assert costs.seconds(1, 0) == 1.0
