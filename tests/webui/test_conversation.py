@@ -294,7 +294,7 @@ def test_a_dense_model_has_no_modes(page: Page) -> None:
     with page_site(MODELS / "dense") as site:
         open_page(page, site.url)
         expect(page.locator("#mode")).to_be_hidden()
-        page.get_by_role("button", name="List all shapes").click()
+        page.get_by_role("button", name="Find all shapes").click()
         expect(page.locator('.card[data-state="ready"]')).to_be_visible()
         page.get_by_label("Question", exact=True).press("Enter")
         expect(page.locator(".turn.answer .status.done")).to_be_visible(timeout=30_000)

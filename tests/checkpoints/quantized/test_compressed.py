@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -209,13 +210,13 @@ def test_settings_that_cannot_be(change: dict[str, Any], message: str, quantized
         ({"strategy": "block"}, "the strategy 'block' needs a block_structure"),
         ({"strategy": "channel"}, "weight_scale has shape"),
         ({"group_size": 48}, "inputs, which is no multiple of 48"),
-        ({"num_bits": 8}, "weight_scale has shape"),
+        ({"num_bits": 8}, "weight_scale has shape|inputs, which is no multiple of"),  # whichever matrix comes first
         ({"symmetric": True}, "weight_zero_point is stored as I32; this package reads BF16, F16 and F32"),
     ],
 )
 def test_weights_that_cannot_be(change: dict[str, Any], message: str, quantized: Path) -> None:
     set_config(quantized, lambda settings: settings["config_groups"]["group_0"]["weights"].update(change))
-    assert message in refusal(quantized)
+    assert re.search(message, refusal(quantized))
 
 
 @pytest.mark.parametrize("part", ["weight_packed", "weight_scale", "weight_zero_point", "weight_shape"])
