@@ -18,6 +18,7 @@ from pathlib import Path
 
 import torch
 from safetensors.torch import save_file
+from tokenizers.pre_tokenizers import ByteLevel
 
 from qwen3vl.checkpoints.catalogue import ReleasedModel, lookup
 from qwen3vl.checkpoints.tensors import Shape, released_shapes
@@ -74,9 +75,7 @@ def write_side_files(model: ReleasedModel, folder: Path) -> None:
     _write(folder / "generation_config.json", {"do_sample": False, "eos_token_id": eos})
     shutil.copyfile(_TINY / "chat_template.jinja", folder / "chat_template.jinja")
     tokenizer = json.loads((_TINY / "tokenizer.json").read_text(encoding="utf-8"))
-    alphabet = sorted(token for token in tokenizer["model"]["vocab"] if len(token) == 1)
-    assert len(alphabet) == 256
-    vocabulary = {token: number for number, token in enumerate(alphabet)}
+    vocabulary = {token: number for number, token in enumerate(sorted(ByteLevel.alphabet()))}
     vocabulary |= {f"<{number}>": number for number in range(256, min(SPECIAL_IDS.values()))}
     tokenizer["model"]["vocab"] = vocabulary | SPECIAL_IDS
     plain = tokenizer["added_tokens"][0]
