@@ -24,17 +24,15 @@ HERE = Path(__file__).parent
 EXAMPLE_SEED = 0
 
 
-def card(folder: Path, figures: Path, pages: Path, logs: Sequence[Path]) -> str:
-    """The text of the README. Raises `ValueError` for figures of another model, or without paraphrases."""
-    config, report = _read(folder / "config.json"), _read(figures)
-    about = report["about"]
+def card(folder: Path, figures: Sequence[Path], pages: Path, logs: Sequence[Path]) -> str:
+    """The text of the README. `figures` after the first add what it does not measure, such as `render` where the
+    machine of the first had no browser. Raises `ValueError` for figures of another model, or without paraphrases."""
+    config = _read(folder / "config.json")
     parameters = count_parameters(folder)
-    if about["parameters"] != parameters:
-        raise ValueError(
-            f"{figures} is of a model with {about['parameters']:,} parameters; {folder} holds {parameters:,}"
-        )
+    report = _joined(figures, parameters)
+    about = report["about"]
     if not report["paraphrases"]:
-        raise ValueError(f"{figures} has no paraphrases: evaluate with --paraphrases")
+        raise ValueError(f"{figures[0]} has no paraphrases: evaluate with --paraphrases")
     asked = _read(pages)["pages"]
     is_moe = config["model_type"] == "qwen3_vl_moe"
     template = Template((HERE / "cards" / f"{'moe' if is_moe else 'dense'}.md").read_text(encoding="utf-8"))
@@ -61,6 +59,20 @@ def card(folder: Path, figures: Path, pages: Path, logs: Sequence[Path]) -> str:
         "real_count": len(asked),
     }
     return template.substitute(values)
+
+
+def _joined(files: Sequence[Path], parameters: int) -> dict[str, Any]:
+    """The first file's report, with the metrics that only the others have. Raises `ValueError` for another model's."""
+    report, *others = reports = [_read(file) for file in files]
+    for file, read in zip(files, reports, strict=True):
+        found = read["about"]["parameters"]
+        if found != parameters:
+            raise ValueError(f"{file} is of a model with {found:,} parameters; the folder's has {parameters:,}")
+    for other in others:
+        for task, measured in other["tasks"].items():
+            report["tasks"][task] = measured | report["tasks"].get(task, {})
+        report["metrics"] = other["metrics"] | report["metrics"]
+    return report
 
 
 def architecture(config: dict[str, Any]) -> str:
@@ -110,7 +122,7 @@ def _events(log: Path) -> list[dict[str, Any]]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, help="the model's folder; its README.md is written")
-    parser.add_argument("--figures", type=Path, required=True, help="what qwen3vl eval wrote with --json")
+    parser.add_argument("--figures", type=Path, nargs="+", required=True, help="what qwen3vl eval wrote with --json")
     parser.add_argument("--real-pages", type=Path, required=True, help="what training.real_pages wrote")
     parser.add_argument("--log", type=Path, nargs="+", required=True, help="folders of the runs, the first one first")
     arguments = parser.parse_args()

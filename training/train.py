@@ -49,10 +49,12 @@ EVALUATION_SECONDS = 12.0  # set aside for the last evaluation and saving; on an
 DENSE_HINT = 0.4  # what the auxiliary head's loss counts at first; a mixture is cut out of a model that sees already
 DENSE_RATES, MOE_RATES = Rates(muon=0.02, adam=0.003), Rates(muon=0.012, adam=0.002)
 
-# Measured on drawn samples: pictures have 1.3 patches for each token of their conversation, videos 1.6; of the tokens
-# 37% and 15% are to be predicted. A batch has about 98,000 tokens and 139,000 patches of some 260 conversations.
+LONGEST = 1280  # tokens of a conversation: the agent's prompt, the largest picture and an answer take up to 1,160
+
+# Measured on drawn samples: pictures have 1.1 patches for each token of their conversation, videos 1.6; of the tokens
+# 37% and 18% are to be predicted. A batch has about 98,000 tokens and 139,000 patches of some 240 conversations.
 SUPPLIES = (
-    Supply("picture", 10, Budget(8192, 11264, 4096, 64, 96, 4096, frames=1), kept=2304),
+    Supply("picture", 10, Budget(8192, 11264, 4096, 64, 96, 4096, frames=1, longest=LONGEST), kept=2304),
     Supply("video", 2, Budget(8192, 13312, 1536, 48, 320, 4096, frames=2), kept=384),
 )
 
@@ -106,8 +108,8 @@ class Clock:
 def start_network(
     arguments: argparse.Namespace, vocabulary: Vocabulary
 ) -> tuple[Network, RunState, dict[str, torch.Tensor]]:
-    """The network with its first weights, drawn, cut out of a dense run, or saved by an earlier run; the state it is
-    in; and the optimisers' tensors, of an earlier run only."""
+    """The network with its first weights, drawn, given, cut out of given dense ones, or saved by an earlier run; the
+    state it is in; and the optimisers' tensors, of an earlier run only."""
     moe = arguments.model == "moe"
     generator = torch.Generator().manual_seed(arguments.seed)
     optimizer: dict[str, torch.Tensor] = {}
@@ -123,8 +125,11 @@ def start_network(
     if not arguments.resume:
         initialise(network, generator)
         weights = network.state_dict()
-        if config.text.moe is not None:
-            weights |= upcycle(state.load_weights(arguments.dense), config.text.moe, generator)
+        if arguments.first_weights:
+            given = state.load_weights(arguments.first_weights)
+            if config.text.moe is not None and not any(".experts." in name for name in given):
+                given = upcycle(given, config.text.moe, generator)
+            weights |= given
     network.load_state_dict(weights)
     return network, found, optimizer
 
@@ -249,9 +254,14 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     length.add_argument("--steps", type=int, help="steps of this run instead of a time")
     origin = parser.add_mutually_exclusive_group()
     origin.add_argument("--resume", type=Path, help="folder of a run to go on after")
-    origin.add_argument("--from", dest="dense", type=Path, help="folder of the dense model, a run or a release")
+    origin.add_argument(
+        "--from",
+        dest="first_weights",
+        type=Path,
+        help="folder of the weights to begin with, a run or a release; a moe can be cut out of the dense model",
+    )
     parser.add_argument("--until", type=float, default=1.0, help="share of the whole training that this run ends at")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seed", type=int, default=0, help="of the data too: weights that saw a seed need another")
     parser.add_argument("--workers", type=int, default=14, help="processes that draw; 0 draws in order, repeatably")
     parser.add_argument("--device", default="cuda")
     parser.add_argument("--tokenizer", type=Path, default=TOKENIZER)
@@ -260,8 +270,8 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
         "--expert-shares", type=_shares, default=Losses().expert_shares, help="how often 1, 2, ... experts are used"
     )
     parsed = parser.parse_args(arguments)
-    if (parsed.model == "moe" and not parsed.resume) != (parsed.dense is not None):
-        parser.error("a new moe needs --from, and nothing else takes it")
+    if parsed.model == "moe" and not parsed.resume and not parsed.first_weights:
+        parser.error("a new moe needs --from")
     return parsed
 
 

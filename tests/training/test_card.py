@@ -60,7 +60,7 @@ def made(tmp_path: Path) -> dict[str, Any]:
 
 def write(made: dict[str, Any]) -> str:
     path = made["path"]
-    return card(made["folder"], path / "eval.json", path / "pages.json", [path / "run"])
+    return card(made["folder"], [path / "eval.json"], path / "pages.json", [path / "run"])
 
 
 def rows(text: str, first: str) -> list[list[str]]:
@@ -119,3 +119,25 @@ def test_the_dense_card_needs_no_modes(made: dict[str, Any]) -> None:
 def test_long_answers_are_cut() -> None:
     assert card_tables.code("x" * 20, 5) == "`xxxxx…`"
     assert card_tables.code("a\nb") == "`a↵b`"
+
+
+def test_a_second_file_adds_what_the_first_does_not_measure(made: dict[str, Any]) -> None:
+    path, raw = made["path"], made["raw"]
+    looks = {
+        "fast": {"value": 0.25, "low": 0.2, "high": 0.3, "n": 4},
+        "full": {"value": 0.5, "low": 0.4, "high": 0.6, "n": 4},
+    }
+    html = {
+        metric: {mode: figure | {"value": 0.123} for mode, figure in modes.items()}
+        for metric, modes in raw["tasks"]["html"].items()
+    }
+    other = {"about": raw["about"], "tasks": {"html": html | {"render": looks}}, "metrics": {"render": "how alike"}}
+    (path / "looks.json").write_text(json.dumps(other))
+    text = card(made["folder"], [path / "eval.json", path / "looks.json"], path / "pages.json", [path / "run"])
+    assert "| render | 4 | 25.0 [20.0, 30.0] | 50.0 [40.0, 60.0] |" in text
+    assert "- `render`: how alike" in text
+    assert "12.3 [" not in text  # the first file's figures stay
+
+    (path / "looks.json").write_text(json.dumps(other | {"about": raw["about"] | {"parameters": 3}}))
+    with pytest.raises(ValueError, match=r"looks\.json is of a model with 3 parameters"):
+        card(made["folder"], [path / "eval.json", path / "looks.json"], path / "pages.json", [path / "run"])

@@ -59,6 +59,24 @@ def test_two_runs_and_a_mixture(run: Any, tmp_path: Path) -> None:
     assert ModelConfig.from_folder(tmp_path / "released").is_moe
 
 
+def test_goes_on_from_released_weights_with_other_data(
+    run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run("dense", "--steps", "1", out="dense")
+    export(tmp_path / "dense", tmp_path / "released", tmp_path / "tokenizer.json")
+    run("moe", "--steps", "1", "--from", str(tmp_path / "released"), out="moe")
+    export(tmp_path / "moe", tmp_path / "released_moe", tmp_path / "tokenizer.json")
+
+    for rates in ("DENSE_RATES", "MOE_RATES"):
+        monkeypatch.setattr(train, rates, Rates(muon=0.0, adam=0.0))
+    for model, released in (("dense", "released"), ("moe", "released_moe")):
+        run(model, "--steps", "1", "--from", str(tmp_path / released), "--seed", "1", out=f"{model}2")
+        reached, weights, _ = state.load(tmp_path / f"{model}2")
+        assert (reached.step, reached.seed) == (1, 2 + (model == "moe"))
+        given = state.load_weights(tmp_path / released)
+        assert all(torch.equal(weights[name], tensor) for name, tensor in given.items())
+
+
 def test_a_run_ends_in_time_and_on_a_signal(run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(train, "EVALUATION_SECONDS", 0.0)
     log = run("dense", "--seconds", "0.5", out="short")
@@ -80,7 +98,7 @@ def test_saves_nothing_when_the_loss_is_no_number(run: Any, tmp_path: Path, monk
 
 
 @pytest.mark.parametrize(
-    "arguments", ["moe --steps 1", "dense --from x --steps 1", "dense", "dense --steps 1 --seconds 2"]
+    "arguments", ["moe --steps 1", "dense --from x --resume x --steps 1", "dense", "dense --steps 1 --seconds 2"]
 )
 def test_refuses_what_makes_no_sense(arguments: str) -> None:
     with pytest.raises(SystemExit):
