@@ -72,14 +72,15 @@ def lay_out(
     for number, turn in enumerate(sample.turns):
         before = len(ids)
         pad_starts: list[int] = []
+        said = turn.question
         if number:
             ids += vocabulary.encode("<|im_start|>user\n")
-        elif not picture_last:
-            pad_starts = _add_pictures(ids, sample, vocabulary, rows * columns // MERGE**2)
-        ids += vocabulary.encode(turn.question)
-        if not number and picture_last:
-            pad_starts = _add_pictures(ids, sample, vocabulary, rows * columns // MERGE**2)
-        ids += vocabulary.encode("<|im_end|>\n<|im_start|>assistant\n")
+        elif picture_last:
+            pad_starts, said = _add_pictures(ids, said, sample, vocabulary, rows * columns // MERGE**2)
+        else:
+            pad_starts, last = _add_pictures(ids, "", sample, vocabulary, rows * columns // MERGE**2)
+            said = last + said
+        ids += vocabulary.encode(f"{said}<|im_end|>\n<|im_start|>assistant\n")
         start = len(ids)
         ids += [*vocabulary.encode(turn.answer), TURN_END]
         stop = len(ids)
@@ -134,20 +135,26 @@ def patch_number(x: int, y: int, columns: int) -> int:
     return block * MERGE**2 + row % MERGE * MERGE + column % MERGE
 
 
-def _add_pictures(ids: list[int], sample: Sample, vocabulary: Vocabulary, tokens: int) -> list[int]:
-    """Appends the marks and pads of all grids; returns where each run of pads starts."""
+def _add_pictures(
+    ids: list[int], said: str, sample: Sample, vocabulary: Vocabulary, tokens: int
+) -> tuple[list[int], str]:
+    """Appends the marks and pads of all grids, and the texts before each, the first of which begins with `said`.
+    Returns where each run of pads starts, and the text after the last."""
     starts = []
     pad = VIDEO_PAD if sample.kind == "video" else IMAGE_PAD
     for group in range(len(frame_groups(sample))):
+        before, after = sample.around[group] if sample.around else ("", "")
+        said += before
         if sample.kind == "video":
             last = min(group * GROUP + GROUP, len(sample.frames)) - 1
             time = (group * GROUP / sample.fps + last / sample.fps) / 2
-            ids += vocabulary.encode(f"<{time:.1f} seconds>")
-        ids.append(VISION_START)
+            said += f"<{time:.1f} seconds>"
+        ids += [*vocabulary.encode(said), VISION_START]
         starts.append(len(ids))
         ids += [pad] * tokens
         ids.append(VISION_END)
-    return starts
+        said = after
+    return starts, said
 
 
 def _visuals(starts: Sequence[int], rows: int, columns: int) -> list[Visual]:

@@ -152,6 +152,46 @@ def test_every_field_of_a_form_stands_beside_its_label() -> None:
         assert len(fields) >= 1
 
 
+@pytest.mark.parametrize("fill", [forms.forms, pages.pages])
+def test_values_stand_where_their_turn_says(fill: Callable[[Scene], None]) -> None:
+    checked = 0
+    for scene in scenes(fill, 30, (256, 256)):
+        for candidate in scene.candidates:
+            turn = candidate.turn
+            if turn.place is None:
+                assert scene.askew or turn.task not in ("form_value", "pages_question") or _is_no_value(scene, turn)
+                continue
+            x1, y1, x2, y2 = (value * 256 / 1000 for value in turn.place)
+            frame = turn.truth.get("page", 1) - 1
+            inside = [m for m in scene.marks if m.frame == frame and x1 <= m.x <= x2 and y1 <= m.y <= y2]
+            assert written(inside) == bare(turn.truth["value"])
+            checked += 1
+    assert checked > 50
+
+
+def _is_no_value(scene: Scene, turn: Turn) -> bool:
+    """Whether a turn asks for a title, or for the option of several that is ticked."""
+    if turn.key in ("page_of_title", "page_of_value"):
+        return turn.key == "page_of_title"
+    alone = f"{turn.slots['field']} {turn.truth['value']}"
+    return alone not in scene.texts[turn.truth.get("page", 1) - 1].splitlines()
+
+
+def test_the_text_of_a_page_is_all_that_is_written_there() -> None:
+    for scene in scenes(forms.forms, 30):
+        drawn = written(scene.marks)
+        (text_of_page,) = scene.texts
+        for line in text_of_page.splitlines():
+            assert all(bare(word) in drawn for word in line.split()), line
+
+
+def test_what_a_scan_has_moved_is_nowhere() -> None:
+    (scene,) = scenes(forms.forms, 1)
+    assert any(turn.place for turn in turns(scene, "form_value"))
+    documents.scan(scene)
+    assert not any(turn.place for turn in turns(scene, "form_value"))
+
+
 def test_labels_are_all_different() -> None:
     for chinese in (False, True):
         labels = [pair[chinese] for pair, _ in values.LABELS]

@@ -164,6 +164,18 @@ def test_enforced_forms_are_those_that_the_readers_read(
     assert not follows(compiler, grammar, "{}")
 
 
+@pytest.mark.parametrize(("name", "params", "_"), [case for case in STRICT if case[0] != "gui_agent"])
+def test_an_enforced_form_is_said(name: str, params: dict[str, Any], _: list[str]) -> None:
+    """A model that is not told wants to begin with a code fence, which a grammar of JSON does not let it."""
+    task = TASKS[name]
+    for language, said in (("en", " Only the JSON, without a code fence."), ("zh", "只输出 JSON，不要代码块标记。")):
+        required = REQUIRED.get(name, {})
+        free = task.prepare(task.params(**required, **params), media_for(name), language)
+        strict = task.prepare(task.params(**required, **params, strict=True), media_for(name), language)
+        assert said not in free.instruction
+        assert strict.instruction.endswith(said) == (params.get("ask") != "count")
+
+
 def test_a_receipt_in_its_form(compiler: GrammarCompiler) -> None:
     receipt = {"merchant": "A", "address": "", "date": "1 May", "currency": "EUR"}
     receipt |= {"items": [{"name": "Tea", "quantity": 1, "price": 2.5}], "tax": None, "total": 2.5}  # type: ignore[dict-item]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +46,10 @@ def builder(tmp_path_factory: pytest.TempPathFactory) -> PromptBuilder:
 
 def _messages(drawn: Sample, turns: int, *, picture_last: bool) -> list[dict[str, Any]]:
     """The conversation up to question number `turns`, as a user's program would send it."""
-    media: list[dict[str, Any]] = [{"type": "image", "image": Image.fromarray(frame)} for frame in drawn.frames]
+    media: list[dict[str, Any]] = []
+    for frame, around in zip(drawn.frames, drawn.around or [("", "")] * len(drawn.frames), strict=True):
+        before, after = ([{"type": "text", "text": text}] if text else [] for text in around)
+        media += [*before, {"type": "image", "image": Image.fromarray(frame)}, *after]
     if drawn.kind == "video":
         indices = list(range(len(drawn.frames)))
         media = [{"type": "video", "video": Video(list(drawn.frames), indices, drawn.fps, len(indices))}]
@@ -73,6 +77,8 @@ def test_is_the_product_s_prompt(
 ) -> None:
     for seed in range(4):  # with and without a system prompt
         drawn = sample(random.Random(seed), kind, size, frames, turns=3)
+        if kind == "pages" and seed % 2:  # "What" and its like are one token only if no text is cut in two
+            drawn = replace(drawn, around=(("Page 1:", "What"), ("", ": What is"), ("What", "")))
         example = _example(drawn, picture_last=picture_last)
         for number, answer in enumerate(example.answers, start=1):
             prompt = builder.build(_messages(drawn, number, picture_last=picture_last))

@@ -68,7 +68,7 @@ class Agent:
         cue = ""
         if self.cue and (self.form == "json" or self.scene.rng.random() < 0.5):
             cue = self._say(f"gui_cue_{self.form}")
-        self.scene.ask(task, key, answer, known, weight, after=cue, **slots)
+        self.scene.ask(task, key, answer, known, weight, after=cue, why=reasoning, **slots)
 
 
 def ask_about(screen: Screen) -> None:

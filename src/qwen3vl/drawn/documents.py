@@ -27,3 +27,4 @@ def scan(scene: Scene) -> None:
     marks = [mark for mark in scene.marks if mark.frame == frame]
     scene.images[frame], moved = scanned(scene.images[frame], marks, scene.rng)
     scene.marks = others + moved
+    scene.askew = True

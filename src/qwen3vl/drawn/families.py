@@ -93,7 +93,9 @@ def _sample(scene: Scene, turns: tuple[Turn, ...]) -> Sample:
     if scene.system is None and scene.rng.random() < PLAIN_SYSTEM:
         scene.system = scene.fill("system_plain")
     frames = scene.frames()
-    return Sample(frames, scene.kind, scene.fps, turns, scene.system, scene.thinking, tuple(scene.marks))
+    return Sample(
+        frames, scene.kind, scene.fps, turns, scene.system, scene.thinking, tuple(scene.marks), tuple(scene.texts)
+    )
 
 
 def _choose(rng: random.Random, candidates: list[Candidate], wanted: int) -> tuple[Turn, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from qwen3vl.drawn.canvas import Box, Canvas, Color
 from qwen3vl.drawn.fonts import Font
@@ -17,11 +17,14 @@ TRIES = 6  # for a value that fits
 
 @dataclass(frozen=True)
 class Entry:
-    """A label and its value; of a choice `value` is the one of the `options` that is ticked."""
+    """A label and its value; of a choice `value` is the one of the `options` that is ticked. `box` is where a drawn
+    entry that is no choice has its value.
+    """
 
     label: str
     value: str
     options: tuple[str, ...] = ()
+    box: Box | None = None
 
 
 @dataclass(frozen=True)
@@ -109,13 +112,12 @@ def draw_entries(
         entry = next((e for e in (make(label, kind) for _ in range(TRIES)) if _fits(e, pens, left, place)), None)
         if entry is None:
             continue
-        _draw(canvas, entry, place, left, offset, pens, look, label_font)
-        made.append(entry)
+        made.append(_draw(canvas, entry, place, left, offset, pens, look, label_font))
         y += step if column == columns - 1 else 0
     if not made:
         label, value = short[0][0], str(rng.randint(1, 99))
-        made.append(Entry(label, value))
-        _draw(canvas, made[0], (*box[:3], box[1] + step), box[0] + offset, offset, pens, look, label_font)
+        place = (*box[:3], box[1] + step)
+        made.append(_draw(canvas, Entry(label, value), place, box[0] + offset, offset, pens, look, label_font))
     return made
 
 
@@ -137,8 +139,9 @@ def _heading(scene: Scene, canvas: Canvas, box: Box, pens: Pens, step: int) -> i
 
 def _draw(
     canvas: Canvas, entry: Entry, place: Box, left: int, offset: int, pens: Pens, look: Look, label_font: Font
-) -> None:
-    """One entry in `place`, its value starting at x `left` (or ending at the right); `offset` is the labels' width."""
+) -> Entry:
+    """One entry in `place`, its value starting at x `left` (or ending at the right); `offset` is the labels' width.
+    Returns it with its box."""
     x, y, right, bottom = place
     chinese = pens.font.face.chinese
     colon = ("：" if chinese else ":") if look.mark == "colon" or look.labels == "inline" else ""
@@ -163,6 +166,8 @@ def _draw(
         _options(canvas, entry, left, value_y, pens)
     else:
         canvas.text(left, value_y, entry.value, pens.filled, pens.filled_ink)
+        return replace(entry, box=pens.filled.ink(left, value_y, entry.value))
+    return entry
 
 
 def _frame(canvas: Canvas, value: Box, row: tuple[int, int], look: Look, line: Color, ticked: bool) -> None:

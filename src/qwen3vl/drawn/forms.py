@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 
-from qwen3vl.drawn.canvas import Box, Canvas, Color
+from qwen3vl.drawn.canvas import Box, Canvas, Color, relative
 from qwen3vl.drawn.form_drawing import Entry, Look, Pens, draw_entries, new_look
 from qwen3vl.drawn.paper import (
     CHINESE_PAPERS,
@@ -59,7 +60,7 @@ def forms(scene: Scene) -> None:
     title = "" if look.title == "none" else rng.choice(TITLES)[chinese]
     entries = draw_form(scene, canvas, area, ink, look, title, chinese)
     scene.keep(canvas)
-    ask_form(scene, title, {entry.label: entry.value for entry in entries})
+    ask_form(scene, title, entries)
 
 
 def draw_form(
@@ -113,10 +114,19 @@ def _draw_title(scene: Scene, canvas: Canvas, box: Box, pens: Pens, look: Look, 
     return y + rng.randint(4, 12)
 
 
-def ask_form(scene: Scene, title: str, fields: dict[str, str]) -> None:
-    rng = scene.rng
+def page_text(title: str, entries: Sequence[Entry]) -> str:
+    """What is written on a form, as text that was not read from a picture has it."""
+    lines = [f"{entry.label} {' '.join(entry.options) or entry.value}" for entry in entries]
+    return "\n".join([title, *lines] if title else lines)
+
+
+def ask_form(scene: Scene, title: str, entries: Sequence[Entry]) -> None:
+    rng, fields = scene.rng, {entry.label: entry.value for entry in entries}
+    places = {entry.label: relative(entry.box, scene.size) for entry in entries if entry.box}
+    scene.texts.append(page_text(title, entries))
     for label in rng.sample(list(fields), min(4, len(fields))):
-        scene.ask("form_value", "form_value", fields[label], {"value": fields[label]}, 1.0, field=label)
+        place, truth = places.get(label), {"value": fields[label]}
+        scene.ask("form_value", "form_value", fields[label], truth, 1.0, place, field=label)
     scene.ask("key_values", "key_values", json.dumps(fields, ensure_ascii=False), {"fields": fields}, 1.5)
     s = "s" if len(fields) > 1 else ""
     text = scene.say(f"A document with {len(fields)} field{s}.", f"一份有{len(fields)}个字段的文件。")

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from qwen3vl.drawn.canvas import Box, Canvas, Color
+from qwen3vl.drawn.canvas import Box, Canvas, Color, relative
 from qwen3vl.drawn.documents import scan
 from qwen3vl.drawn.form_drawing import Entry, new_look
-from qwen3vl.drawn.forms import TITLES, draw_form
+from qwen3vl.drawn.forms import TITLES, draw_form, page_text
 from qwen3vl.drawn.paper import CHINESE_PAPERS, SMALLEST, SMALLEST_CHINESE, ink_and_ground, sheet
 from qwen3vl.drawn.scene import Scene
 
@@ -64,6 +64,7 @@ def _number(scene: Scene, canvas: Canvas, area: Box, text: str, ink: Color) -> i
 
 
 def _ask(scene: Scene, made: list[Page]) -> None:
+    scene.texts += [page_text(page.title, page.entries) for page in made]
     for number, page in enumerate(made, 1):
         here = scene.say(f"Page {number}", f"第{number}页")
         truth = {"page": number, "value": page.title}
@@ -71,15 +72,17 @@ def _ask(scene: Scene, made: list[Page]) -> None:
         if not any(other.has(page.title) for other in others):
             scene.ask("pages_question", "page_of_title", here, truth, 1.0, title=page.title)
         for entry in scene.rng.sample(page.entries, min(MOST_ASKED, len(page.entries))):
-            truth = {"page": number, "value": entry.value}
+            truth, place = {"page": number, "value": entry.value}, None
+            if entry.box:
+                place = relative(entry.box, scene.size)
             telling = len(entry.value) >= TELLING and not entry.options
             if telling and not any(other.has(entry.value) for other in others):
-                scene.ask("pages_question", "page_of_value", here, truth, 0.7, value=entry.value)
+                scene.ask("pages_question", "page_of_value", here, truth, 0.7, place, value=entry.value)
             answer = scene.say(f"{entry.value} (page {number})", f"{entry.value}（第{number}页）")
             if any(other.has_label(entry.label) for other in others):
                 which = scene.say(f"page {number}", f"第{number}页")
-                scene.ask("pages_question", "page_field_on", answer, truth, 1.0, field=entry.label, which=which)
+                scene.ask("pages_question", "page_field_on", answer, truth, 1.0, place, field=entry.label, which=which)
             else:
-                scene.ask("pages_question", "page_field", answer, truth, 1.0, field=entry.label)
+                scene.ask("pages_question", "page_field", answer, truth, 1.0, place, field=entry.label)
     things = scene.say("pages", "页")
     scene.ask("count", "count", str(len(made)), {"count": len(made)}, 0.5, things=things)

@@ -75,6 +75,34 @@ class Receipt:
             lines[label] = self.money(amount)
         return lines
 
+    @property
+    def record(self) -> str:
+        """What a till would keep, as JSON, amounts with the digits that are printed. No receipt has an address."""
+
+        def text(value: str) -> str:
+            return json.dumps(value, ensure_ascii=False)
+
+        def number(hundredths: int) -> str:
+            return f"{hundredths // 100}.{hundredths % 100:02d}"
+
+        items = ", ".join(
+            f'{{"name": {text(item.name)}, "quantity": {item.quantity}, "price": {number(item.price)}}}'
+            for item in self.items
+        )
+        taxes = [amount for label, amount in (*self.sums, *self.tail) if _is_tax(label)]
+        date = next((self.head[label] for label in DATE[0] if label in self.head), "")
+        return (
+            f'{{"merchant": {text(self.shop)}, "address": "", "date": {text(date)}, '
+            f'"currency": {text(self.sign.format("").strip())}, "items": [{items}], '
+            f'"tax": {number(taxes[0]) if taxes else "null"}, "total": {number(self.total)}}}'
+        )
+
+
+def _is_tax(label: str) -> bool:
+    return any(
+        label in (name, f"incl. {english}", f"含{chinese}") for english, chinese in TAXES for name in (english, chinese)
+    )
+
 
 def receipts(scene: Scene) -> None:
     rng = scene.rng
@@ -171,6 +199,7 @@ def ask_receipt(scene: Scene, receipt: Receipt) -> None:
     for label in rng.sample(labels, min(3, len(labels))):
         scene.ask("form_value", "form_value", fields[label], {"value": fields[label]}, 0.5, field=label)
     if not receipt.counted:
-        scene.ask("key_values", "key_values", json.dumps(fields, ensure_ascii=False), {"fields": fields}, 0.8)
+        answer = json.dumps(fields, ensure_ascii=False)
+        scene.ask("key_values", "key_values", answer, {"fields": fields}, 0.8, record=receipt.record)
     text = scene.say(f"A receipt from {receipt.shop} with a total of {total}.", f"{receipt.shop}的小票，合计{total}。")
     scene.ask("describe", "describe", text, {"text": text}, 0.4)

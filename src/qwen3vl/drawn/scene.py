@@ -75,6 +75,8 @@ class Scene:
     images: list[Image.Image] = field(default_factory=list)
     marks: list[Mark] = field(default_factory=list)
     candidates: list[Candidate] = field(default_factory=list)
+    texts: list[str] = field(default_factory=list)
+    askew: bool = False  # whether what is written stands no longer where it was put
 
     @classmethod
     def new(cls, rng: random.Random, split: Split, size: tuple[int, int], worded: Split | None = None) -> Scene:
@@ -112,8 +114,20 @@ class Scene:
         self.images.append(canvas.image)
         self.marks.extend(canvas.marks)
 
-    def ask(self, task: str, key: str, answer: str, truth: Mapping[str, Any], weight: float, /, **slots: str) -> None:
+    def ask(
+        self,
+        task: str,
+        key: str,
+        answer: str,
+        truth: Mapping[str, Any],
+        weight: float,
+        box: Sequence[int] | None = None,
+        /,
+        **slots: str,
+    ) -> None:
         """Adds a turn whose question is a wording of `key` with its slots filled; `weight` makes it likelier.
+
+        `box` is where, in 0..1000, the answer is written. A slot that no wording has is kept for others.
 
         One number is drawn for the wording, whatever is made of it: the rest of the sample does not depend on it.
         """
@@ -121,7 +135,8 @@ class Scene:
 
         def worded() -> Turn:
             question = wording.phrase(random.Random(seed), key, self.language, self.worded, slots)
-            return Turn(task, question + cue, answer, truth, self.language)
+            place = None if box is None or self.askew else tuple(box)
+            return Turn(task, question + cue, answer, truth, self.language, key, slots, place)
 
         self.candidates.append(Candidate(task, weight, worded))
 

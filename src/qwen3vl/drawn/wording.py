@@ -158,6 +158,11 @@ def _held_out(language: Language) -> frozenset[str]:
     return frozenset(core(text) for pattern in listed for text in expansions(pattern))
 
 
+def is_held_out(text: str, language: Language) -> bool:
+    """Whether `text`, its slots open, is a wording that is never trained."""
+    return core(text) in _held_out(language)
+
+
 def unfilled(rng: random.Random, key: str, language: Language, split: Split) -> str:
     """One wording with its slots open, as it stands."""
     text, _ = _drawn(rng, key, language, split)
@@ -171,7 +176,7 @@ def _drawn(rng: random.Random, key: str, language: Language, split: Split) -> tu
         if chosen.frames:
             text = _spoken(rng, _one(rng, chosen.frames)).replace("*", text, 1)
             text = text[0].upper() + text[1:]
-        if split == "held_out" or core(text) not in _held_out(language):
+        if split == "held_out" or not is_held_out(text, language):
             return text, chosen
 
 

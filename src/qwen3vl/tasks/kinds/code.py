@@ -20,7 +20,7 @@ from qwen3vl.tasks.base import (
 )
 from qwen3vl.tasks.code import find_code, parse_code
 from qwen3vl.tasks.fields import parse_fields
-from qwen3vl.tasks.kinds.shared import first_json, named_values, unfinished_warnings
+from qwen3vl.tasks.kinds.shared import first_json, named_values, unfinished_warnings, without_fence
 from qwen3vl.tasks.results import CodeBlock, MediaInfo, TaskResult
 
 _MADE_UP = re.compile(
@@ -89,7 +89,7 @@ class ChartToCode(Task[ChartParams]):
         values = {"type": "object", "additionalProperties": {"type": "number"}, "minProperties": 1}
         nested = {"type": "object", "additionalProperties": values, "minProperties": 1}
         grammar = Grammar.json_schema({"anyOf": [values, nested]}) if params.strict else None
-        return TaskRequest(None, ask[language], grammar, read_only_options())
+        return TaskRequest(None, ask[language] + without_fence(params.strict, language), grammar, read_only_options())
 
     def _read(self, answer: str, whole: bool, params: ChartParams, media: Sequence[MediaInfo]) -> TaskResult:
         if params.result == "code":

@@ -10,7 +10,7 @@ from qwen3vl.engine.grammar import Grammar
 from qwen3vl.tasks.base import Language, StrictParams, Task, TaskRequest, param, words
 from qwen3vl.tasks.document_search import PAGES_AT_ONCE, parse_pages
 from qwen3vl.tasks.grounding import SCALE, Box, box_of
-from qwen3vl.tasks.kinds.shared import BOX, TEXT, first_json, list_of, object_of
+from qwen3vl.tasks.kinds.shared import BOX, TEXT, first_json, list_of, object_of, without_fence
 from qwen3vl.tasks.loose_json import json_objects
 from qwen3vl.tasks.quotes import Place, around
 from qwen3vl.tasks.results import BoxMark, Citation, MediaInfo, SeenPage, TaskResult, placed
@@ -71,6 +71,7 @@ class Documents(Task[DocumentParams]):
             )[language]
         source = object_of({"page": {"enum": [number + 1 for number in _shown(media)]}, "quote": TEXT, "bbox_2d": BOX})
         strict = params.strict and params.citations
+        ask += without_fence(strict, language)
         grammar = Grammar.json_schema(object_of({"answer": TEXT, "citations": list_of(source)})) if strict else None
         return TaskRequest(None, ask, grammar, {"stop_loops": True})
 

@@ -11,7 +11,15 @@ from pydantic import ConfigDict, Field, model_validator
 from qwen3vl.engine.grammar import Grammar
 from qwen3vl.tasks.base import Language, StrictParams, Task, TaskRequest, param, read_only_options, words
 from qwen3vl.tasks.fields import parse_fields
-from qwen3vl.tasks.kinds.shared import TEXT, first_json, list_of, named_values, object_of, unfinished_warnings
+from qwen3vl.tasks.kinds.shared import (
+    TEXT,
+    first_json,
+    list_of,
+    named_values,
+    object_of,
+    unfinished_warnings,
+    without_fence,
+)
 from qwen3vl.tasks.results import MediaInfo, TaskResult
 from qwen3vl.tasks.schema_faults import schema_fault
 
@@ -73,6 +81,7 @@ class Extract(Task[ExtractParams]):
         if schema is not None:
             said = words("Use this JSON schema: ", "使用这个 JSON schema：")[language]
             ask = f"{ask} {said}{json.dumps(schema, ensure_ascii=False)}"
+        ask += without_fence(params.strict, language)
         grammar = Grammar.json_schema(schema or _ANY) if params.strict else None
         return TaskRequest(None, ask, grammar, read_only_options())
 

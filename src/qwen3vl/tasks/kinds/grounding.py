@@ -8,7 +8,17 @@ from typing import Any, Literal
 
 from qwen3vl.engine.grammar import Grammar
 from qwen3vl.tasks.base import Language, StrictParams, Task, TaskRequest, Words, param, words
-from qwen3vl.tasks.kinds.shared import BOX, LABEL, POINT, list_of, marks_in, numbered, object_of, which_picture
+from qwen3vl.tasks.kinds.shared import (
+    BOX,
+    LABEL,
+    POINT,
+    list_of,
+    marks_in,
+    numbered,
+    object_of,
+    which_picture,
+    without_fence,
+)
 from qwen3vl.tasks.results import MediaInfo, SpaceMark, TaskResult
 from qwen3vl.tasks.space import Camera, SpaceBox, parse_space_boxes, project
 
@@ -87,6 +97,7 @@ class GroundingTask(Task[GroundingParams]):
         more = which_picture(media, language)
         instruction = _ASK[params.ask][language].format(what=params.target, other=other, more=more)
         grammar = _grammar(params.ask, media) if params.strict else None
+        instruction += without_fence(grammar is not None and params.ask != "count", language)
         options: dict[str, Any] = {"logprobs": 0, "stop_loops": True}
         if params.ask != "relation":
             options |= {"temperature": 0.0, "presence_penalty": 0.0}

@@ -9,7 +9,7 @@ from qwen3vl.engine.grammar import Grammar
 from qwen3vl.tasks.base import Language, StrictParams, Task, TaskRequest, Words, param, read_only_options, words
 from qwen3vl.tasks.code import find_code
 from qwen3vl.tasks.grounding import SCALE
-from qwen3vl.tasks.kinds.shared import BOX, TEXT, list_of, object_of
+from qwen3vl.tasks.kinds.shared import BOX, TEXT, list_of, object_of, without_fence
 from qwen3vl.tasks.results import CodeBlock, MediaInfo, Table, TaskResult, placed
 from qwen3vl.tasks.tables import parse_tables
 from qwen3vl.tasks.text_lines import parse_text_lines
@@ -59,7 +59,8 @@ class Ocr(Task[OcrParams]):
     def _ask(self, params: OcrParams, media: Sequence[MediaInfo], language: Language) -> TaskRequest:
         strict = params.strict and params.form == "lines"
         grammar = Grammar.json_schema(list_of(object_of({"bbox_2d": BOX, "text": TEXT}))) if strict else None
-        return TaskRequest(None, _ASK[params.form][language].format(to=params.to), grammar, read_only_options())
+        ask = _ASK[params.form][language].format(to=params.to) + without_fence(strict, language)
+        return TaskRequest(None, ask, grammar, read_only_options())
 
     def _read(self, answer: str, whole: bool, params: OcrParams, media: Sequence[MediaInfo]) -> TaskResult:
         if params.form in ("text", "translation"):

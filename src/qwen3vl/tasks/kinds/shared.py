@@ -29,6 +29,13 @@ def list_of(items: Mapping[str, Any]) -> dict[str, Any]:
     return {"type": "array", "items": dict(items)}
 
 
+def without_fence(strict: bool, language: Language) -> str:
+    """Says that only JSON is wanted, where a grammar allows nothing else: models like to put a code fence around it."""
+    if not strict:
+        return ""
+    return {"en": " Only the JSON, without a code fence.", "zh": "只输出 JSON，不要代码块标记。"}[language]
+
+
 def marks_in(answer: str, media: Sequence[MediaInfo]) -> list[BoxMark | PointMark]:
     """Boxes and points, each in the picture whose number (from 1) its item names, else in the first."""
     marks = []

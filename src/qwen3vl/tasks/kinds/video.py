@@ -8,7 +8,7 @@ from typing import Any
 from qwen3vl.engine.grammar import Grammar
 from qwen3vl.tasks.base import Accepted, Language, StrictParams, Task, TaskRequest, param, words
 from qwen3vl.tasks.events import parse_events, parse_time
-from qwen3vl.tasks.kinds.shared import TEXT, TIME, list_of, object_of
+from qwen3vl.tasks.kinds.shared import TEXT, TIME, list_of, object_of, without_fence
 from qwen3vl.tasks.results import MediaInfo, TaskResult, TimedEvent
 
 _VIDEO: frozenset[Accepted] = frozenset({"video"})
@@ -45,6 +45,7 @@ class VideoEvents(Task[EventsParams]):
         )[language]
         if params.focus:
             ask += {"en": f" Only about: {params.focus}", "zh": f"只关注：{params.focus}"}[language]
+        ask += without_fence(params.strict, language)
         return TaskRequest(None, ask, _grammar(params, {"description": TEXT}), _OPTIONS)
 
     def _read(self, answer: str, whole: bool, params: EventsParams, media: Sequence[MediaInfo]) -> TaskResult:
@@ -69,6 +70,7 @@ class VideoWhen(Task[WhenParams]):
                 ' Answer in JSON with "start", "end" (mm:ss.ff) and "description".',
                 "用 JSON 回答，包含 start、end（mm:ss.ff）和 description。",
             )[language]
+        ask += without_fence(params.strict, language)
         return TaskRequest(None, ask, _grammar(params, {"description": TEXT}), _OPTIONS)
 
     def _read(self, answer: str, whole: bool, params: WhenParams, media: Sequence[MediaInfo]) -> TaskResult:
@@ -94,6 +96,7 @@ class VideoSummary(Task[SummaryParams]):
         )[language]
         if params.most:
             ask += {"en": f" At most {params.most} chapters.", "zh": f"最多 {params.most} 个章节。"}[language]
+        ask += without_fence(params.strict, language)
         return TaskRequest(None, ask, _grammar(params, {"title": TEXT, "summary": TEXT}, params.most), _OPTIONS)
 
     def _read(self, answer: str, whole: bool, params: SummaryParams, media: Sequence[MediaInfo]) -> TaskResult:
