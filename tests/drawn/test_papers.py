@@ -17,6 +17,7 @@ from qwen3vl.drawn.effects import scanned
 from qwen3vl.drawn.paper import APART, ink_and_ground, lightness
 from qwen3vl.drawn.sample import Mark, Split, Turn
 from qwen3vl.drawn.scene import HELD_OUT_SIZES, TRAIN_SIZES, Scene
+from qwen3vl.drawn.text_layouts import Pen
 from qwen3vl.drawn.words import characters, pairs
 
 SPLITS: tuple[Split, ...] = ("train", "held_out")
@@ -300,3 +301,13 @@ def test_scans_move_the_picture_and_all_of_it_a_little() -> None:
         moved += [max(abs(a.x - b.x), abs(a.y - b.y)) for a, b in zip(before, scene.marks, strict=True)]
         assert [mark.what for mark in scene.marks] == [mark.what for mark in before]
     assert 2 <= max(moved) <= 20
+
+
+def test_words_wider_than_the_column_leave_no_empty_line() -> None:
+    """It once ended a process that drew: one sample in some ten millions."""
+    for seed in range(20):
+        scene = Scene.new(random.Random(seed), "train", (320, 320))
+        pen = Pen(scene, scene.canvas((255, 255, 255)), (0, 0, 320, 320), (0, 0, 0), False, "left", "tight", "none")
+        font = pen.font(14, 14)
+        lines = pen.wrapped(font, 40, 5)
+        assert all(line and font.width(line) <= 40 for line in lines)

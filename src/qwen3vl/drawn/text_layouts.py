@@ -110,7 +110,7 @@ class Pen:
                 lines[-1] = longer
             else:
                 lines.append(piece)
-        return [line for line in lines[:most] if font.width(line) <= width]
+        return [line for line in lines[:most] if line and font.width(line) <= width]
 
 
 def _big(pen: Pen) -> Written:
