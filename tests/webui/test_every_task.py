@@ -175,7 +175,7 @@ ASKED = (
     Asked("gui_agent", "screens", "gui_click", {"en": 0, "zh": 4}, check_action, {"form": "json"}, question),
     Asked("grounding", "shapes", "boxes", {"en": 0, "zh": 0}, check_boxes, text=first_label),
     Asked("ocr", "text", "ocr_boxes", {"en": 1, "zh": 15}, check_lines, {"form": "lines"}),
-    Asked("tables", "documents", "table_html", {"en": 1, "zh": 13}, check_table),
+    Asked("tables", "documents", "table_html", {"en": 3, "zh": 13}, check_table),
     Asked("extract", "documents", "key_values", {"en": 0, "zh": 0}, check_fields),
     Asked("screenshot_to_code", "web", "html", {"en": 1, "zh": 5}, check_page),
     Asked("chart_to_code", "charts", "chart_values", {"en": 0, "zh": 12}, check_fields, {"result": "data"}),
