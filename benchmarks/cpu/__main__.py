@@ -59,7 +59,7 @@ def main() -> None:
     measures: list[Measure] = [Prefill(tokens) for tokens in given.prefill]
     measures += [Decode(batch, context, given.steps) for context in given.context for batch in given.batch]
     longest = max([*given.prefill, *(max(context, 1) + given.steps for context in given.context)])
-    job = Job(shape, given.bits, given.threads, str(given.folder), longest, max(given.batch))
+    job = Job(shape, given.bits, given.threads, str(given.folder), longest, max(given.batch), given.cache_bits)
 
     patience = Patience(given.wait, given.tries)
 
@@ -84,7 +84,12 @@ def main() -> None:
         "machine": machine(given.threads),
         "load_average": {"before": load_before, "after": os.getloadavg()},
         "versions": {name: loaded.versions for name, loaded in samples.loaded.items()},
-        "shape": {"label": shape.label, "bits": given.bits, "config": shape.raw_config["text_config"]},
+        "shape": {
+            "label": shape.label,
+            "bits": given.bits,
+            "cache_bits": given.cache_bits,
+            "config": shape.raw_config["text_config"],
+        },
         "read_gb_per_second": asdict(floor),
         "rounds": given.rounds,
         "left_out": samples.left_out,
@@ -135,6 +140,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--prefill", type=int, nargs="*", default=[512], help="tokens")
     parser.add_argument("--context", type=int, nargs="+", default=[0], help="tokens behind each sequence that decodes")
     parser.add_argument("--batch", type=int, nargs="+", default=[1, 4, 8], help="sequences")
+    parser.add_argument("--cache-bits", type=int, choices=(8, 16), default=16, help="of keys and values; 8: only ours")
     parser.add_argument("--steps", type=int, default=32, help="of one decode measurement")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--wait", type=float, default=10.0, help="seconds at most, before each, until nobody computes")
@@ -145,7 +151,10 @@ def _arguments() -> argparse.Namespace:
     )
     parser.add_argument("--folder", type=Path, default=Path.home() / ".cache" / "qwen3vl-bench", help="for weights")
     parser.add_argument("--json", type=Path, help="where to write all figures")
-    return parser.parse_args()
+    given = parser.parse_args()
+    if given.cache_bits == 8 and given.peers != ["ours"]:
+        parser.error("keys and values of 8 bits are measured of ours alone: --peers ours")
+    return given
 
 
 if __name__ == "__main__":

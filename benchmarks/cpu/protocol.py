@@ -35,6 +35,7 @@ class Job:
     folder: str  # where files of weights are kept between runs
     positions: int  # of the longest sequence
     sequences: int  # of the largest batch
+    cache_bits: int = 16  # of a key or value
 
 
 @dataclass(frozen=True)

@@ -23,14 +23,8 @@ class Shape:
     @cached_property
     def raw_config(self) -> dict[str, Any]:
         """What the `config.json` of this shape would say."""
-        raw = copy.deepcopy(dict(released(self.model).raw_config))
-        text, vision = raw["text_config"], raw["vision_config"]
-        if self.layers is not None:
-            if not 1 <= self.layers <= text["num_hidden_layers"]:
-                raise SystemExit(f"{self.model} has 1 to {text['num_hidden_layers']} layers, not {self.layers}")
-            text["num_hidden_layers"] = self.layers
-            # llama.cpp cannot add one to the output of the last layer.
-            vision["deepstack_visual_indexes"] = vision["deepstack_visual_indexes"][: self.layers - 1]
+        raw = copy.deepcopy(dict(released(self.model, self.layers).raw_config))
+        text = raw["text_config"]
         if self.experts is not None:
             if not 1 <= self.experts <= text.get("num_experts", 0):
                 raise SystemExit(f"{self.model} cannot have {self.experts} active experts")

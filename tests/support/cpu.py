@@ -10,5 +10,5 @@ LEVELS = [
     pytest.param(
         level, id=level.name.lower(), marks=pytest.mark.skipif(level > best_level(), reason="not on this processor")
     )
-    for level in (Level.AVX2, Level.AVX512)
+    for level in (Level.AVX2, Level.AVX512, Level.AMX)
 ]

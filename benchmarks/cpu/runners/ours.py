@@ -35,7 +35,8 @@ class Ours:
         self.generator = torch.Generator().manual_seed(0)
         names = {16: ("bfloat16", "none"), 8: ("auto", "int8"), 4: ("auto", "int4")}
         dtype, quantization = names[job.bits]
-        formats = Formats.resolve(self.config, cpu, dtype=dtype, quantization=quantization, kv_cache="auto")
+        kv_cache = "int8" if job.cache_bits == 8 else "auto"
+        formats = Formats.resolve(self.config, cpu, dtype=dtype, quantization=quantization, kv_cache=kv_cache)
         # A sequence that starts first decodes while the others are prefilled, and warms up.
         positions = job.positions + _ahead(job.sequences, job.positions)
         model = released(job.shape.model)

@@ -203,7 +203,7 @@ def paged_attention(
     attend = _attend_cpu if query.device.type == "cpu" else paged_attention_reference
     parts = [
         _attend_compiled(query[group.tokens], cache, group, scale, level)
-        if group.max_queries == 1 and compiled(query, cache, level)
+        if compiled(query, cache, level)
         else attend(query[group.tokens], cache, group, scale)
         for group in groups
     ]
@@ -252,9 +252,12 @@ def compiled(x: torch.Tensor, cache: LayerCache, level: cpu.Level | None = None)
 def _attend_compiled(
     query: torch.Tensor, cache: LayerCache, group: AttentionGroup, scale: float, level: cpu.Level | None
 ) -> torch.Tensor:
-    """One query a sequence."""
     out = torch.empty_like(query)
-    operation = attention_operation(query, cache, group.block_tables, group.context_lengths, scale, out)
+    operation: cpu.Operation
+    if group.max_queries == 1:
+        operation = attention_operation(query, cache, group.block_tables, group.context_lengths, scale, out)
+    else:
+        operation = many_attention_operation(query, cache, group, scale, out)
     cpu.run(operation, level=level)
     return out
 
@@ -279,6 +282,24 @@ def attention_operation(
         tables.shape[1],
         scale,
         cpu.address(lengths, torch.int64),
+        cpu.address(y),
+    )
+
+
+def many_attention_operation(
+    queries: torch.Tensor, cache: LayerCache, group: AttentionGroup, scale: float, y: torch.Tensor
+) -> cpu.ManyAttention:
+    """Attention of a group's tokens, [n, heads, d], as an operation of a program, which writes to y."""
+    return cpu.ManyAttention(
+        _cache(cache),
+        cpu.address(queries),
+        len(group.context_lengths),
+        queries.shape[1],
+        cpu.address(group.query_starts, torch.int64),
+        cpu.address(group.block_tables, torch.int64),
+        group.block_tables.shape[1],
+        scale,
+        cpu.address(group.context_lengths, torch.int64),
         cpu.address(y),
     )
 

@@ -124,7 +124,8 @@ class PackedMatrix:
         assert self.data.dim() == 2
         assert self.halves == 1
         block, lane = indices // LANES, indices % LANES
-        codes = _join(self._lanes("codes")[block, :, lane][:, :, None], self.packing)[:, 0]
+        words = self._lanes("codes").view(torch.int32)[..., 0][block, :, lane]  # 4 bytes at a time
+        codes = _join(words.view(torch.uint8).view(len(indices), -1, 1, 4), self.packing)[:, 0]
         zeros = self._lanes("zeros")[block, :, lane][..., None] if self.packing.zeros else middle(self.packing)
         scales = self._lanes("scales")[block, :, lane][..., None].float()
         values = (torch.unflatten(codes, -1, (-1, self.packing.group)).float() - zeros) * scales

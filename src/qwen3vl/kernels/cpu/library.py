@@ -24,6 +24,7 @@ class Level(IntEnum):
     NONE = 0
     AVX2 = 1
     AVX512 = 2  # with VNNI
+    AMX = 3  # and tiles of bytes, for products of many rows
 
 
 _POINTER, _INT, _FLOAT = ctypes.c_void_p, ctypes.c_int32, ctypes.c_float
@@ -135,7 +136,23 @@ class Attention(ctypes.Structure):
     )
 
 
-Operation = Linear | Route | Experts | HeadsToCache | Attention
+class ManyAttention(ctypes.Structure):
+    kind = 5
+    _fields_ = (
+        ("cache", Cache),
+        ("queries", _POINTER),
+        ("sequences", _INT),
+        ("heads", _INT),
+        ("starts", _POINTER),
+        ("tables", _POINTER),
+        ("stride", _INT),
+        ("scale", _FLOAT),
+        ("lengths", _POINTER),
+        ("y", _POINTER),
+    )
+
+
+Operation = Linear | Route | Experts | HeadsToCache | Attention | ManyAttention
 
 
 class _Entry(ctypes.Structure):

@@ -12,10 +12,11 @@ namespace qwen3vl {
 
 const Kernels* kernels_of(int level) {
 #if defined(__x86_64__)
-    if (level == AVX512 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-        __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq") &&
-        __builtin_cpu_supports("avx512vnni"))
-        return avx512_kernels();
+    const bool avx512 = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+                        __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq") &&
+                        __builtin_cpu_supports("avx512vnni");
+    if (level == AMX && avx512) return amx_kernels();
+    if (level == AVX512 && avx512) return avx512_kernels();
     if (level == AVX2 && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
         __builtin_cpu_supports("f16c"))
         return avx2_kernels();
@@ -33,6 +34,7 @@ void with_call(const Operation& operation, const Do& act) {
         case EXPERTS: return act(*static_cast<const Experts*>(operation.call));
         case HEADS_TO_CACHE: return act(*static_cast<const HeadsToCache*>(operation.call));
         case ATTENTION: return act(*static_cast<const Attention*>(operation.call));
+        case MANY_ATTENTION: return act(*static_cast<const ManyAttention*>(operation.call));
     }
 }
 
@@ -44,7 +46,7 @@ extern "C" {
 
 // The best level that this processor has.
 int qwen3vl_best_level() {
-    for (int level = AVX512; level > NONE; --level)
+    for (int level = AMX; level > NONE; --level)
         if (kernels_of(level)) return level;
     return NONE;
 }

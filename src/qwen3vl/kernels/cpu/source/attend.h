@@ -13,7 +13,6 @@ typedef float Quarter __attribute__((vector_size(16), aligned(4)));
 typedef int32_t QuarterInts __attribute__((vector_size(16)));
 
 constexpr int AHEAD_KEYS = 8;
-constexpr int TILE = 64;  // keys between two corrections of the running maximum
 
 template <typename T>
 inline T at(const void* from) {
@@ -77,6 +76,28 @@ void swiglu(const float* gate, const float* up, int count, float* out) {
         __builtin_memcpy(out + i, &h, sizeof(h));
     }
     for (; i < count; ++i) out[i] = gate[i] / (1.0f + std::exp(-gate[i])) * up[i];
+}
+
+// y = values + bias + residual, of which either may be null.
+void store_sum(const float* values, const float* bias, const float* residual, int count, float* y) {
+    int i = 0;
+    for (; i + LANES <= count; i += LANES) {
+        Floats sum = at<Floats>(values + i);
+        if (bias) sum += at<Floats>(bias + i);
+        if (residual) sum += at<Floats>(residual + i);
+        __builtin_memcpy(y + i, &sum, sizeof(sum));
+    }
+    for (; i < count; ++i) y[i] = values[i] + (bias ? bias[i] : 0.0f) + (residual ? residual[i] : 0.0f);
+}
+
+// y += weight * values
+void add_weighted(const float* values, float weight, int count, float* y) {
+    int i = 0;
+    for (; i + LANES <= count; i += LANES) {
+        const Floats sum = at<Floats>(y + i) + at<Floats>(values + i) * weight;
+        __builtin_memcpy(y + i, &sum, sizeof(sum));
+    }
+    for (; i < count; ++i) y[i] += weight * values[i];
 }
 
 // The sums of four vectors' numbers.

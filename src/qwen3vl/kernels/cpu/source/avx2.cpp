@@ -69,14 +69,14 @@ void tile(const Block& block, const Activations& x, int first_row, float* out, i
             if (FORMAT == INT8) zero = _mm256_sub_epi32(zero, _mm256_set1_epi32(128));
             __m256i sum[ROWS];
             for (int r = 0; r < ROWS; ++r)
-                sum[r] = _mm256_mullo_epi32(zero, _mm256_set1_epi32(-x.sums[size_t(first_row + r) * x.groups + g]));
+                sum[r] = _mm256_mullo_epi32(zero, _mm256_set1_epi32(x.sums[size_t(g) * x.pitch + first_row + r]));
             group_sums<FORMAT, ROWS>(block.codes + size_t(g) * x.group * LANES * FORMAT / 8 + half * 32,
-                                     x.codes + size_t(first_row) * x.columns + size_t(g) * x.group, x.columns, x.group,
+                                     x.codes + size_t(first_row) * x.stride + size_t(g) * x.group, x.stride, x.group,
                                      sum);
             const __m256 scale = _mm256_cvtph_ps(
                 _mm_loadu_si128(reinterpret_cast<const __m128i*>(block.scales + g * LANES + half * HALF)));
             for (int r = 0; r < ROWS; ++r) {
-                const __m256 both = _mm256_mul_ps(scale, _mm256_set1_ps(x.scales[size_t(first_row + r) * x.groups + g]));
+                const __m256 both = _mm256_mul_ps(scale, _mm256_set1_ps(x.scales[size_t(g) * x.pitch + first_row + r]));
                 total[r] = _mm256_fmadd_ps(_mm256_cvtepi32_ps(sum[r]), both, total[r]);
             }
         }
@@ -104,22 +104,12 @@ void tile_any(const Block* blocks, int count, int format, const Activations& x, 
     }
 }
 
-void unpack(const uint8_t* codes, size_t bytes, uint8_t* out) {
-    const __m256i low_half = _mm256_set1_epi8(0x0f);
-    for (size_t i = 0; i < bytes; i += 64) {
-        for (int half = 0; half < 64; half += 32) {
-            const __m256i packed = load(codes + i + half);
-            auto* to = reinterpret_cast<__m256i*>(out + 2 * i + half);
-            _mm256_storeu_si256(to, _mm256_and_si256(packed, low_half));
-            _mm256_storeu_si256(to + 2, _mm256_and_si256(_mm256_srli_epi16(packed, 4), low_half));
-        }
-    }
-}
-
 // What follows is short against the products; the compiler makes vectors of it.
 
-void quantize(const float* x, int used, int columns, int group, int8_t* codes, float* scales, int32_t* sums) {
-    for (int g = 0; g * group < columns; ++g) {
+void quantize(const float* x, int used, const Activations& to, int row) {
+    const int group = to.group;
+    int8_t* codes = to.codes + size_t(row) * to.stride;
+    for (int g = 0; g < to.groups; ++g) {
         const int first = g * group, last = std::min(used, first + group);
         float largest = 0;
         for (int k = first; k < last; ++k) largest = std::max(largest, std::fabs(x[k]));
@@ -130,8 +120,8 @@ void quantize(const float* x, int used, int columns, int group, int8_t* codes, f
             sum += rounded;
             codes[k] = int8_t(rounded);
         }
-        scales[g] = largest / 127.0f;
-        sums[g] = sum;
+        to.scales[size_t(g) * to.pitch + row] = largest / 127.0f;
+        to.sums[size_t(g) * to.pitch + row] = -sum;
     }
 }
 
@@ -148,10 +138,13 @@ void rms_norm(const float* x, const float* weight, float eps, int columns, float
 }
 
 #include "attend.h"
+constexpr int PRODUCT_ROWS = 2, PRODUCT_VECTORS = 2;
+#include "attend_many.h"
 #include "choose.h"
 
-constexpr Kernels KERNELS{tile_any,   unpack,     quantize,  rms_norm,    dot,
-                          swiglu,     attend_any, store_head, turn_head,  choose_group};
+constexpr Kernels KERNELS{tile_any,     nullptr,    nullptr,     MOST_ROWS,  NEVER,     NEVER,
+                          quantize,     rms_norm,   dot,         swiglu,     store_sum, add_weighted,
+                          attend_any,   attend_many, store_head, turn_head,  choose_group};
 
 }  // namespace
 

@@ -21,27 +21,30 @@ inline __m512i broadcast4(const int8_t* bytes) {
     return _mm512_set1_epi32(word);
 }
 
-// The compiler keeps sums[ROWS][COUNT] in registers: both loops have constant bounds.
+// sum += codes * x, four products of bytes a lane. GCC makes copies of sums that go through the intrinsic.
+inline void add_products(__m512i& sum, __m512i codes, __m512i x) {
+    __asm__("vpdpbusd %2, %1, %0" : "+v"(sum) : "v"(codes), "v"(x));
+}
+
+// The compiler keeps sum[ROWS][COUNT] in registers: both loops have constant bounds. The totals of many rows would not
+// fit beside it.
 template <int FORMAT, bool ZEROS, int ROWS, int COUNT>
 void tile(const Block* blocks, const Activations& x, int first_row, float* out) {
-    __m512 total[ROWS][COUNT];
-    for (int r = 0; r < ROWS; ++r)
-        for (int b = 0; b < COUNT; ++b) total[r][b] = _mm512_setzero_ps();
+    std::fill(out, out + ROWS * COUNT * LANES, 0.0f);
     const __m512i low_half = _mm512_set1_epi8(0x0f);
     constexpr int STEP = FORMAT == INT4 ? 8 : 4;  // columns in 64 bytes of codes
+    const __m128i power = _mm_cvtsi32_si128(__builtin_ctz(unsigned(blocks[0].zero)));  // of two, that zero is
     for (int g = 0; g < x.groups; ++g) {
         __m512i sum[ROWS][COUNT];
-        for (int b = 0; b < COUNT; ++b) {
-            __m512i zero = _mm512_set1_epi32(blocks[b].zero);
-            if (ZEROS)
-                zero = _mm512_cvtepu8_epi32(
-                    _mm_loadu_si128(reinterpret_cast<const __m128i*>(blocks[b].zeros + g * LANES)));
-            for (int r = 0; r < ROWS; ++r) {
-                const __m512i bytes = _mm512_set1_epi32(-x.sums[size_t(first_row + r) * x.groups + g]);
-                sum[r][b] = _mm512_mullo_epi32(bytes, zero);
+        const int32_t* sums = x.sums + size_t(g) * x.pitch + first_row;
+        for (int r = 0; r < ROWS; ++r) {
+            const __m512i bytes = _mm512_set1_epi32(sums[r]), middle = _mm512_sll_epi32(bytes, power);
+            for (int b = 0; b < COUNT; ++b) {
+                const auto* zeros = reinterpret_cast<const __m128i*>(blocks[b].zeros + g * LANES);
+                sum[r][b] = ZEROS ? _mm512_mullo_epi32(bytes, _mm512_cvtepu8_epi32(_mm_loadu_si128(zeros))) : middle;
             }
         }
-        const int8_t* row = x.codes + size_t(first_row) * x.columns + size_t(g) * x.group;
+        const int8_t* row = x.codes + size_t(first_row) * x.stride + size_t(g) * x.group;
         const size_t offset = size_t(g) * x.group * 64 / STEP;
         for (int k = 0; k < x.group; k += STEP) {
             for (int b = 0; b < COUNT; ++b) {
@@ -52,27 +55,33 @@ void tile(const Block* blocks, const Activations& x, int first_row, float* out) 
                     const __m512i low = _mm512_and_si512(packed, low_half);
                     const __m512i high = _mm512_and_si512(_mm512_srli_epi16(packed, 4), low_half);
                     for (int r = 0; r < ROWS; ++r) {
-                        const int8_t* at = row + size_t(r) * x.columns + k;
-                        sum[r][b] = _mm512_dpbusd_epi32(sum[r][b], low, broadcast4(at));
-                        sum[r][b] = _mm512_dpbusd_epi32(sum[r][b], high, broadcast4(at + 4));
+                        const int8_t* at = row + size_t(r) * x.stride + k;
+                        add_products(sum[r][b], low, broadcast4(at));
+                        add_products(sum[r][b], high, broadcast4(at + 4));
                     }
                 } else {
                     for (int r = 0; r < ROWS; ++r)
-                        sum[r][b] = _mm512_dpbusd_epi32(sum[r][b], packed, broadcast4(row + size_t(r) * x.columns + k));
+                        add_products(sum[r][b], packed, broadcast4(row + size_t(r) * x.stride + k));
                 }
             }
         }
+        // Many sums go by way of memory: the compiler finds no registers for what follows beside them.
+        alignas(64) int32_t found[ROWS][COUNT][LANES];
+        for (int r = 0; r < ROWS; ++r)
+            for (int b = 0; b < COUNT; ++b) _mm512_store_si512(found[r][b], sum[r][b]);
+        if (ROWS * COUNT > 8) __asm__ volatile("" ::: "memory");
+        const float* scales = x.scales + size_t(g) * x.pitch + first_row;
         for (int b = 0; b < COUNT; ++b) {
-            const __m512 scale = _mm512_cvtph_ps(
-                _mm256_loadu_si256(reinterpret_cast<const __m256i*>(blocks[b].scales + g * LANES)));
+            const __m512 scale =
+                _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(blocks[b].scales + g * LANES)));
             for (int r = 0; r < ROWS; ++r) {
-                const __m512 both = _mm512_mul_ps(scale, _mm512_set1_ps(x.scales[size_t(first_row + r) * x.groups + g]));
-                total[r][b] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(sum[r][b]), both, total[r][b]);
+                const __m512 value = _mm512_cvtepi32_ps(_mm512_load_si512(found[r][b]));
+                const __m512 both = _mm512_mul_ps(scale, _mm512_set1_ps(scales[r]));
+                float* total = out + (r * COUNT + b) * LANES;
+                _mm512_storeu_ps(total, _mm512_fmadd_ps(value, both, _mm512_loadu_ps(total)));
             }
         }
     }
-    for (int r = 0; r < ROWS; ++r)
-        for (int b = 0; b < COUNT; ++b) _mm512_storeu_ps(out + (r * COUNT + b) * LANES, total[r][b]);
 }
 
 template <int FORMAT, bool ZEROS, int COUNT>
@@ -107,19 +116,12 @@ void tile_any(const Block* blocks, int count, int format, const Activations& x, 
                  : tile_count<INT8, false>(blocks, count, x, first_row, rows, out);
 }
 
-void unpack(const uint8_t* codes, size_t bytes, uint8_t* out) {
-    const __m512i low_half = _mm512_set1_epi8(0x0f);
-    for (size_t i = 0; i < bytes; i += 64) {
-        const __m512i packed = _mm512_loadu_si512(codes + i);
-        _mm512_storeu_si512(out + 2 * i, _mm512_and_si512(packed, low_half));
-        _mm512_storeu_si512(out + 2 * i + 64, _mm512_and_si512(_mm512_srli_epi16(packed, 4), low_half));
-    }
-}
-
 inline __mmask16 first(int count) { return count >= LANES ? __mmask16(0xffff) : __mmask16((1u << count) - 1); }
 
-void quantize(const float* x, int used, int columns, int group, int8_t* codes, float* scales, int32_t* sums) {
-    for (int g = 0; g * group < columns; ++g) {
+void quantize(const float* x, int used, const Activations& to, int row) {
+    const int group = to.group;
+    int8_t* codes = to.codes + size_t(row) * to.stride;
+    for (int g = 0; g < to.groups; ++g) {
         __m512 most = _mm512_setzero_ps();
         for (int k = g * group; k < (g + 1) * group; k += LANES) {
             const __mmask16 mask = used > k ? first(std::min(used, (g + 1) * group) - k) : __mmask16(0);
@@ -135,8 +137,8 @@ void quantize(const float* x, int used, int columns, int group, int8_t* codes, f
             sum = _mm512_add_epi32(sum, rounded);
             _mm512_mask_cvtsepi32_storeu_epi8(codes + k, first((g + 1) * group - k), rounded);
         }
-        scales[g] = largest / 127.0f;
-        sums[g] = _mm512_reduce_add_epi32(sum);
+        to.scales[size_t(g) * to.pitch + row] = largest / 127.0f;
+        to.sums[size_t(g) * to.pitch + row] = -_mm512_reduce_add_epi32(sum);
     }
 }
 
@@ -155,10 +157,13 @@ void rms_norm(const float* x, const float* weight, float eps, int columns, float
 }
 
 #include "attend.h"
+constexpr int PRODUCT_ROWS = 4, PRODUCT_VECTORS = 4;
+#include "attend_many.h"
 #include "choose.h"
 
-constexpr Kernels KERNELS{tile_any,   unpack,     quantize,  rms_norm,    dot,
-                          swiglu,     attend_any, store_head, turn_head,  choose_group};
+constexpr Kernels KERNELS{tile_any,     nullptr,    nullptr,     MOST_ROWS,  NEVER,     NEVER,
+                          quantize,     rms_norm,   dot,         swiglu,     store_sum, add_weighted,
+                          attend_any,   attend_many, store_head, turn_head,  choose_group};
 
 }  // namespace
 

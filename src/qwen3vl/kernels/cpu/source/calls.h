@@ -79,7 +79,21 @@ struct Attention {
     float* y;                // [sequences, heads, head size]
 };
 
-enum Kind : int32_t { LINEAR = 0, ROUTE = 1, EXPERTS = 2, HEADS_TO_CACHE = 3, ATTENTION = 4 };
+// Many queries a sequence, in a row, each over its sequence's keys up to its own.
+struct ManyAttention {
+    Cache cache;
+    const float* queries;  // [tokens, heads, head size]
+    int32_t sequences;
+    int32_t heads;
+    const int64_t* starts;  // [sequences + 1] first token of each
+    const int64_t* tables;  // [sequences, stride]
+    int32_t stride;
+    float scale;
+    const int64_t* lengths;  // [sequences] keys of each, its own included
+    float* y;                // [tokens, heads, head size]
+};
+
+enum Kind : int32_t { LINEAR = 0, ROUTE = 1, EXPERTS = 2, HEADS_TO_CACHE = 3, ATTENTION = 4, MANY_ATTENTION = 5 };
 
 struct Operation {
     int32_t kind;
@@ -112,13 +126,19 @@ struct Quantized {
     std::vector<float> scales;
     std::vector<int32_t> sums;
 
+    // A cache line between rows: where they are a power of two apart, few of them fit the cache at once.
+    static int stride(int columns) { return columns + 64; }
+
+    // Rows that are read with the last ones, and whose products are nobody's.
+    static int pitch(int rows) { return rows + MOST_WIDE; }
+
     void reserve(int rows, int columns, int group) {
-        grown(codes, size_t(rows) * columns);
-        grown(scales, size_t(rows) * (columns / group));
-        grown(sums, size_t(rows) * (columns / group));
+        grown(codes, size_t(pitch(rows)) * stride(columns));
+        grown(scales, size_t(pitch(rows)) * (columns / group));
+        grown(sums, size_t(pitch(rows)) * (columns / group));
     }
-    Activations view(int columns, int group) {
-        return {codes.data(), scales.data(), sums.data(), columns, columns / group, group};
+    Activations view(int rows, int columns, int group) {
+        return {codes.data(), scales.data(), sums.data(), columns, stride(columns), columns / group, group, pitch(rows)};
     }
 };
 
@@ -134,11 +154,13 @@ void reserve(const Route& call, Scratch& scratch);
 void reserve(const Experts& call, Scratch& scratch);
 void reserve(const HeadsToCache& call, Scratch& scratch);
 void reserve(const Attention& call, Scratch& scratch);
+void reserve(const ManyAttention& call, Scratch& scratch);
 
 void run(const Kernels& kernels, const Linear& call, Scratch& scratch, const Team& team);
 void run(const Kernels& kernels, const Route& call, Scratch& scratch, const Team& team);
 void run(const Kernels& kernels, const Experts& call, Scratch& scratch, const Team& team);
 void run(const Kernels& kernels, const HeadsToCache& call, Scratch& scratch, const Team& team);
 void run(const Kernels& kernels, const Attention& call, Scratch& scratch, const Team& team);
+void run(const Kernels& kernels, const ManyAttention& call, Scratch& scratch, const Team& team);
 
 }  // namespace qwen3vl

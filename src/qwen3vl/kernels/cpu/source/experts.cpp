@@ -93,12 +93,12 @@ void run(const Kernels& kernels, const Experts& call, Scratch& scratch, const Te
     thread_local Pairs pairs;
     pairs.gather(call);  // each thread for itself: it is short, and nobody needs to wait for it
     const int hidden = call.gate_up.columns, inner = call.gate_up.rows, all = pairs.all(call.experts);
-    const Activations x = scratch.input.view(call.gate_up.padded_columns(), call.gate_up.group);
-    const Activations h = scratch.hidden.view(call.down.padded_columns(), call.down.group);
+    const Activations x = scratch.input.view(all, call.gate_up.padded_columns(), call.gate_up.group);
+    const Activations h = scratch.hidden.view(all, call.down.padded_columns(), call.down.group);
     float* rows = scratch.rows.data();
     team.share(all, 1, [&](int first, int last) {
         for (int pair = first; pair < last; ++pair)
-            quantize_row(kernels, x, pair, call.x + size_t(hidden) * pairs.token[pair], hidden);
+            kernels.quantize(call.x + size_t(hidden) * pairs.token[pair], hidden, x, pair);
     });
     team.wait();
     const int blocks = call.gate_up.half_blocks();
@@ -114,7 +114,7 @@ void run(const Kernels& kernels, const Experts& call, Scratch& scratch, const Te
     team.wait();
     team.share(all, 1, [&](int first, int last) {
         for (int pair = first; pair < last; ++pair)
-            quantize_row(kernels, h, pair, rows + size_t(inner) * pair, inner);
+            kernels.quantize(rows + size_t(inner) * pair, inner, h, pair);
     });
     team.wait();
     // A part is a range of outputs for all experts, so that nothing is added by two.
@@ -131,8 +131,8 @@ void run(const Kernels& kernels, const Experts& call, Scratch& scratch, const Te
             multiply(kernels, one_of(call.down, expert), h, pairs.first(expert), pairs.count(expert), first, last,
                      [&](int row, int output, int count, const float* values) {
                          const int pair = pairs.first(expert) + row;
-                         float* y = call.y + size_t(hidden) * pairs.token[pair] + output;
-                         for (int i = 0; i < count; ++i) y[i] += pairs.weight[pair] * values[i];
+                         kernels.add_weighted(values, pairs.weight[pair], count,
+                                              call.y + size_t(hidden) * pairs.token[pair] + output);
                      });
     });
 }

@@ -9,7 +9,7 @@ void reserve(const Linear& call, Scratch& scratch) {
 
 void run(const Kernels& kernels, const Linear& call, Scratch& scratch, const Team& team) {
     const Matrix& matrix = call.matrix;
-    const Activations x = scratch.input.view(matrix.padded_columns(), matrix.group);
+    const Activations x = scratch.input.view(call.rows, matrix.padded_columns(), matrix.group);
     team.share(call.rows, 1, [&](int first, int last) {
         thread_local std::vector<float> normed;
         for (int row = first; row < last; ++row) {
@@ -19,7 +19,7 @@ void run(const Kernels& kernels, const Linear& call, Scratch& scratch, const Tea
                 kernels.rms_norm(from, call.norm, call.eps, matrix.columns, room);
                 from = room;
             }
-            quantize_row(kernels, x, row, from, matrix.columns);
+            kernels.quantize(from, matrix.columns, x, row);
         }
     });
     team.wait();
@@ -34,10 +34,11 @@ void run(const Kernels& kernels, const Linear& call, Scratch& scratch, const Tea
     team.share(matrix.blocks(), streams, [&](int first, int last) {
         multiply(kernels, matrix, x, 0, call.rows, first, last,
                  [&](int row, int output, int count, const float* values) {
-                     float* y = call.y + outputs * row + output;
-                     const float* add = call.residual ? call.residual + outputs * row + output : nullptr;
-                     for (int i = 0; i < count; ++i)
-                         y[i] = values[i] + (call.bias ? call.bias[output + i] : 0.0f) + (add ? add[i] : 0.0f);
+                     const size_t place = outputs * row + output;
+                     fetch_ahead(call.y + place + outputs * kernels.wide_rows, count);
+                     if (call.residual) fetch_ahead(call.residual + place + outputs * kernels.wide_rows, count);
+                     kernels.store_sum(values, call.bias ? call.bias + output : nullptr,
+                                       call.residual ? call.residual + place : nullptr, count, call.y + place);
                  });
     });
 }

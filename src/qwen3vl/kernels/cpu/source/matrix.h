@@ -42,12 +42,13 @@ struct Matrix {
     const uint8_t* block(int index) const { return data + block_bytes() * index; }
 };
 
-// Rows of activations as signed bytes, each group with a scale and the sum of its bytes (which meets the zero points).
+// Rows of activations as signed bytes, each group with a scale and the negated sum of its bytes (which meets the zero
+// points). Those of neighbouring rows lie next to each other.
 struct Activations {
-    int8_t* codes;   // [rows, padded columns]
-    float* scales;   // [rows, groups]
-    int32_t* sums;   // [rows, groups]
-    int columns, groups, group;
+    int8_t* codes;   // [rows, stride], of which `columns`, the padded ones, are used
+    float* scales;   // [groups, pitch]: pitch is the number of rows or more
+    int32_t* sums;   // [groups, pitch]
+    int columns, stride, groups, group, pitch;
 };
 
 // One block's pieces; `codes` may point to an unpacked copy.
@@ -77,23 +78,48 @@ struct Cache {
     int32_t head_size;  // a multiple of 16
 };
 
+// Consecutive tokens of a sequence with their queries of one key head: up to `QUERIES` of them.
+struct Queries {
+    const float* queries;  // of the first token and head; `stride` to the next token, the head's size to the next head
+    float* y;              // likewise
+    size_t stride;
+    int tokens, heads;
+    int first_place;  // of the first token: it sees the keys up to there
+};
+
+constexpr int QUERIES = 64;
+constexpr int TILE = 64;  // keys that are looked at together
+
 // What an instruction set provides. All work on rows that are a thread's own.
 struct Kernels {
     // out[row][lane] for up to `MOST_ROWS` rows and `count` blocks: out is [rows, count * 16], count 1, 2 or 4.
     void (*tile)(const Block* blocks, int count, int format, const Activations& x, int first_row, int rows, float* out);
-    // int4 codes of one block as int8 codes.
-    void (*unpack)(const uint8_t* codes, size_t bytes, uint8_t* out);
-    // One row to bytes; columns beyond `used` become 0.
-    void (*quantize)(const float* x, int used, int columns, int group, int8_t* codes, float* scales, int32_t* sums);
+    // The same for many rows, up to `wide_rows` of them and one or two blocks, over codes that `unpack` has laid out.
+    // From `least_wide` rows on that is worth the unpacking. Room must be behind `out` and behind the activations for
+    // `wide_rows` whole rows.
+    void (*wide)(const Block* blocks, int count, const Activations& x, int first_row, int rows, float* out);
+    // `count` codes of a block, one a byte.
+    void (*unpack)(const uint8_t* codes, int format, size_t count, uint8_t* out);
+    int wide_rows;
+    int least_wide;
+    int kept_bytes;  // of activations that are worth keeping in a core's cache while the matrix passes by
+    // A row of `used` columns to bytes; those beyond become 0.
+    void (*quantize)(const float* x, int used, const Activations& to, int row);
     // x * weight / rms(x)
     void (*rms_norm)(const float* x, const float* weight, float eps, int columns, float* out);
     float (*dot)(const float* x, const float* y, int count);
     // silu(gate) * up
     void (*swiglu)(const float* gate, const float* up, int count, float* out);
+    // y = values + bias + residual, of which either may be null; y += weight * values
+    void (*store_sum)(const float* values, const float* bias, const float* residual, int count, float* y);
+    void (*add_weighted)(const float* values, float weight, int count, float* y);
     // Up to `MOST_SHARED` queries of one key head over the keys first .. last of a sequence: unnormalised sums of values
     // [count, head size], and the maximum and sum of each query's exponentials.
     void (*attend)(const Cache& cache, const int64_t* table, int head, const float* queries, int count, int first,
                    int last, float scale, float* out, float* maximum, float* total);
+    // Some queries over all keys that they see. room: `many_floats` numbers.
+    void (*attend_many)(const Cache& cache, const int64_t* table, int head, const Queries& some, float scale,
+                        float* room);
     // Writes one head of a token's key or value to its slot.
     void (*store_head)(const Cache& cache, bool key, int64_t slot, int head, const float* values);
     // Norm, then the rotary turn by half the head's size of angles.
@@ -105,11 +131,18 @@ struct Kernels {
 };
 
 constexpr int MOST_ROWS = 8;
+constexpr int MOST_WIDE = 32;
+constexpr int NEVER = 1 << 30;
 constexpr int MOST_SHARED = 16;
 constexpr int MOST_HEAD = 512;
 
+constexpr size_t many_floats(int head_size) {
+    return size_t(head_size) * (2 * QUERIES + 2 * TILE) + QUERIES * TILE;
+}
+
 const Kernels* avx2_kernels();
 const Kernels* avx512_kernels();
+const Kernels* amx_kernels();  // null: the compiler knows no tiles, or the system does not lend them
 
 // The kernels of a level; null where this processor lacks it.
 const Kernels* kernels_of(int level);

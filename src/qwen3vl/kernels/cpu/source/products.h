@@ -9,36 +9,55 @@
 namespace qwen3vl {
 namespace {
 
-constexpr int PANEL_ROWS = 32;  // from so many rows on, int4 codes are unpacked once and not once for each 8 rows
-
-[[maybe_unused]] void quantize_row(const Kernels& kernels, const Activations& to, int row, const float* x, int used) {
-    kernels.quantize(x, used, to.columns, to.group, to.codes + size_t(row) * to.columns,
-                     to.scales + size_t(row) * to.groups, to.sums + size_t(row) * to.groups);
-}
-
-// Up to four blocks of a matrix for the tile kernel, unpacked first where many rows will use them.
-struct Strip {
-    Block blocks[4];
-    int count, format;
-
-    Strip(const Kernels& kernels, const Matrix& matrix, const int* indices, int number, int rows)
-        : count(number), format(matrix.format) {
-        for (int b = 0; b < count; ++b) blocks[b] = block_of(matrix, indices[b]);
-        if (matrix.format != INT4 || rows < PANEL_ROWS) return;
+// Up to four blocks of a matrix, unpacked where that is for many rows.
+class Strip {
+  public:
+    Strip(const Kernels& kernels, const Matrix& matrix, const int* indices, int count, int rows)
+        : kernels_(kernels), count_(count), format_(matrix.format), wide_(rows >= kernels.least_wide) {
+        for (int b = 0; b < count; ++b) blocks_[b] = block_of(matrix, indices[b]);
+        if (!wide_) return;
         thread_local std::vector<uint8_t> unpacked;
-        const size_t size = matrix.code_bytes() * 2;
-        uint8_t* room = grown(unpacked, size * 4);
-        format = INT8;
+        const size_t size = size_t(matrix.padded_columns()) * LANES;
+        uint8_t* room = grown(unpacked, size * 2);
         for (int b = 0; b < count; ++b) {
-            kernels.unpack(blocks[b].codes, matrix.code_bytes(), room + size * b);
-            blocks[b].codes = room + size * b;
+            kernels.unpack(blocks_[b].codes, format_, size, room + size * b);
+            blocks_[b].codes = room + size * b;
         }
     }
+
+    // Calls emit(row, values [count * 16]) for each row from 0 on; they are the rows of x from `first_row` on.
+    template <typename Emit>
+    void multiply(const Activations& x, int first_row, int rows, const Emit& emit) const {
+        alignas(64) float values[MOST_WIDE * 2 * LANES];
+        static_assert(MOST_ROWS * 4 <= MOST_WIDE * 2);
+        const int most = wide_ ? kernels_.wide_rows : MOST_ROWS;
+        for (int row = 0; row < rows; row += most) {
+            const int some = std::min(most, rows - row);
+            if (wide_)
+                kernels_.wide(blocks_, count_, x, first_row + row, some, values);
+            else
+                kernels_.tile(blocks_, count_, format_, x, first_row + row, some, values);
+            for (int r = 0; r < some; ++r) emit(row + r, values + r * count_ * LANES);
+        }
+    }
+
+  private:
+    const Kernels& kernels_;
+    Block blocks_[4];
+    int count_, format_;
+    bool wide_;
 };
 
 // How many blocks a tile takes at once: with few rows many streams keep the memory busy, with more rows their sums fill
 // the registers.
 inline int streams_for(int rows) { return rows <= 2 ? 4 : 2; }
+
+// Calls work(first row, count) for parts of the rows whose bytes stay in a core's cache while the outputs pass by.
+template <typename Work>
+void in_chunks(const Kernels& kernels, const Activations& x, int rows, const Work& work) {
+    const int most = std::max(MOST_WIDE, kernels.kept_bytes / x.stride / MOST_WIDE * MOST_WIDE);
+    for (int row = 0; row < rows; row += most) work(row, std::min(most, rows - row));
+}
 
 // Calls work(unit, count) over first .. last, with counts of `most`, and smaller ones at the end.
 template <typename Work>
@@ -51,58 +70,68 @@ void in_strips(int first, int last, int most, const Work& work) {
     }
 }
 
-// Where the outputs of a block stand, and how many of its lanes are real.
-inline int first_output(const Matrix& matrix, int block) {
-    const int half = block / matrix.half_blocks();
-    return half * matrix.rows + (block - half * matrix.half_blocks()) * LANES;
+// Numbers that the rows after the next ones need: they stand far apart, so that the processor does not foresee them.
+inline void fetch_ahead(const float* from, int count) {
+    for (int i = 0; i < count; i += LANES) __builtin_prefetch(from + i);
 }
 
-inline int lanes(const Matrix& matrix, int block) {
-    return std::min(LANES, matrix.rows - block % matrix.half_blocks() * LANES);
+// Outputs next to each other, and where they are among the lanes of some blocks.
+struct Span {
+    int output, count, lane;
+};
+
+// What `count` blocks from `block` on hold. The last block of a half may have lanes that are nobody's.
+inline int spans_of(const Matrix& matrix, int block, int count, Span* spans) {
+    int number = 0;
+    for (int b = 0; b < count; ++b) {
+        const int half = (block + b) / matrix.half_blocks(), first = (block + b) % matrix.half_blocks() * LANES;
+        const int output = half * matrix.rows + first, lanes = std::min(LANES, matrix.rows - first);
+        if (number && output == spans[number - 1].output + (b * LANES - spans[number - 1].lane))
+            spans[number - 1].count += lanes;
+        else
+            spans[number++] = {output, lanes, b * LANES};
+    }
+    return number;
 }
 
-// Some blocks of y = x W^T; `emit(row, first output, lanes, values)` takes the results.
+// Some blocks of y = x W^T; `emit(row, first output, count, values)` takes the results.
 template <typename Emit>
 void multiply(const Kernels& kernels, const Matrix& matrix, const Activations& x, int first_row, int rows,
               int first_block, int last_block, const Emit& emit) {
-    float values[MOST_ROWS * 4 * LANES];
-    in_strips(first_block, last_block, streams_for(rows), [&](int block, int count) {
-        int indices[4];
-        for (int b = 0; b < count; ++b) indices[b] = block + b;
-        const Strip strip(kernels, matrix, indices, count, rows);
-        for (int row = 0; row < rows; row += MOST_ROWS) {
-            const int some = std::min(MOST_ROWS, rows - row);
-            kernels.tile(strip.blocks, count, strip.format, x, first_row + row, some, values);
-            for (int r = 0; r < some; ++r)
-                for (int b = 0; b < count; ++b)
-                    emit(row + r, first_output(matrix, block + b), lanes(matrix, block + b),
-                         values + (r * count + b) * LANES);
-        }
+    in_chunks(kernels, x, rows, [&](int chunk, int some) {
+        in_strips(first_block, last_block, streams_for(rows), [&](int block, int count) {
+            int indices[4];
+            for (int b = 0; b < count; ++b) indices[b] = block + b;
+            const Strip strip(kernels, matrix, indices, count, some);
+            Span spans[4];
+            const int number = spans_of(matrix, block, count, spans);
+            strip.multiply(x, first_row + chunk, some, [&](int row, const float* values) {
+                for (int s = 0; s < number; ++s)
+                    emit(chunk + row, spans[s].output, spans[s].count, values + spans[s].lane);
+            });
+        });
     });
 }
 
 // Some blocks of silu(x G^T) * (x U^T), where G and U are the halves of a matrix: h is [rows, matrix.rows].
 inline void multiply_swiglu(const Kernels& kernels, const Matrix& matrix, const Activations& x, int first_row,
                             int rows, int first_block, int last_block, float* h) {
-    float values[MOST_ROWS * 4 * LANES];
     const int half = matrix.half_blocks();
-    in_strips(first_block, last_block, streams_for(rows) / 2, [&](int block, int pairs) {
-        int indices[4];
-        for (int p = 0; p < pairs; ++p) {
-            indices[p] = block + p;
-            indices[pairs + p] = half + block + p;
-        }
-        const int count = 2 * pairs;
-        const Strip strip(kernels, matrix, indices, count, rows);
-        const int valid = std::min(pairs * LANES, matrix.rows - block * LANES);
-        for (int row = 0; row < rows; row += MOST_ROWS) {
-            const int some = std::min(MOST_ROWS, rows - row);
-            kernels.tile(strip.blocks, count, strip.format, x, first_row + row, some, values);
-            for (int r = 0; r < some; ++r) {
-                const float* gate = values + r * count * LANES;
-                kernels.swiglu(gate, gate + pairs * LANES, valid, h + size_t(row + r) * matrix.rows + block * LANES);
+    in_chunks(kernels, x, rows, [&](int chunk, int some) {
+        in_strips(first_block, last_block, streams_for(rows) / 2, [&](int block, int pairs) {
+            int indices[4];
+            for (int p = 0; p < pairs; ++p) {
+                indices[p] = block + p;
+                indices[pairs + p] = half + block + p;
             }
-        }
+            const Strip strip(kernels, matrix, indices, 2 * pairs, some);
+            const int valid = std::min(pairs * LANES, matrix.rows - block * LANES);
+            strip.multiply(x, first_row + chunk, some, [&](int row, const float* gate) {
+                float* to = h + size_t(chunk + row) * matrix.rows + block * LANES;
+                fetch_ahead(to + size_t(matrix.rows) * kernels.wide_rows, valid);
+                kernels.swiglu(gate, gate + pairs * LANES, valid, to);
+            });
+        });
     });
 }
 

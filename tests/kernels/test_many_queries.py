@@ -1,0 +1,100 @@
+"""Attention of prompts in compiled code against the definition, over keys and values as the cache gives them back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import pairwise
+
+import pytest
+import torch
+
+from qwen3vl.kernels.attention import AttentionGroup, LayerCache, paged_attention
+from qwen3vl.kernels.cpu.library import Level
+from tests.support.cpu import LEVELS
+
+BLOCK = 16
+
+
+@pytest.fixture(params=[1, 3], ids="{}-threads".format)
+def threads(request: pytest.FixtureRequest) -> Iterator[int]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(request.param)
+    yield request.param
+    torch.set_num_threads(before)
+
+
+def make(
+    lengths: list[tuple[int, int]], kv_heads: int, dim: int, stored: torch.dtype
+) -> tuple[AttentionGroup, LayerCache]:
+    """Sequences of (queries, keys), whose blocks lie in random order; what nobody holds is not a number, or wild."""
+    generator = torch.Generator().manual_seed(dim)
+    widths = [-(-keys // BLOCK) for _, keys in lengths]
+    order = torch.randperm(sum(widths) + 2, generator=generator)
+    tables = torch.zeros(len(lengths), max(widths), dtype=torch.long)
+    shape = (len(order), BLOCK, kv_heads, dim)
+    unheld = torch.nan if stored == torch.bfloat16 else 127
+    data = [torch.full(shape, unheld, dtype=stored) for _ in range(2)]
+    scales = [torch.full(shape[:-1], torch.nan) for _ in range(2)] if stored == torch.int8 else []
+    cache, first = LayerCache(*data, *scales), 0
+    for row, ((_, keys), width) in enumerate(zip(lengths, widths, strict=True)):
+        tables[row, :width] = order[first : first + width]
+        first += width
+        slots = tables[row, torch.arange(keys) // BLOCK] * BLOCK + torch.arange(keys) % BLOCK
+        cache.write(*(torch.randn(keys, kv_heads, dim, generator=generator) * 2 for _ in range(2)), slots)
+    starts = torch.tensor([0, *(queries for queries, _ in lengths)]).cumsum(0)
+    keys = torch.tensor([keys for _, keys in lengths])
+    most = max(queries for queries, _ in lengths)
+    return AttentionGroup(0, int(starts[-1]), starts, keys, tables, most, int(keys.max())), cache
+
+
+def definition(query: torch.Tensor, group: AttentionGroup, cache: LayerCache, scale: float) -> torch.Tensor:
+    out = torch.empty_like(query, dtype=torch.float64)
+    starts = group.query_starts.tolist()
+    for row, (first, last) in enumerate(pairwise(starts)):
+        length = int(group.context_lengths[row])
+        blocks = group.block_tables[row, : -(-length // BLOCK)]
+        keys, values = (part.flatten(0, 1)[:length].double() for part in cache.read(blocks, torch.float32))
+        shared = query.shape[1] // keys.shape[1]
+        keys, values = (part.repeat_interleave(shared, dim=1) for part in (keys, values))
+        scores = torch.einsum("qhd,khd->hqk", query[first:last].double(), keys) * scale
+        seen = torch.arange(length) <= torch.arange(length - (last - first), length)[:, None]
+        weights = scores.masked_fill(~seen, -torch.inf).softmax(-1)
+        out[first:last] = torch.einsum("hqk,khd->qhd", weights, values)
+    return out
+
+
+@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize("stored", [torch.bfloat16, torch.int8], ids=["bf16", "int8"])
+@pytest.mark.parametrize(
+    "lengths",
+    [[(2, 2)], [(200, 200)], [(40, 300), (1, 77), (33, 33)], [(64, 128), (65, 129)]],
+    ids=["two", "prompt", "chunks", "whole tiles"],
+)
+@pytest.mark.parametrize(("heads", "kv_heads", "dim"), [(4, 2, 128), (8, 1, 48), (6, 2, 16), (34, 2, 32), (3, 3, 80)])
+def test_prompts_equal_the_definition(
+    lengths: list[tuple[int, int]], heads: int, kv_heads: int, dim: int, stored: torch.dtype, level: Level, threads: int
+) -> None:
+    group, cache = make(lengths, kv_heads, dim, stored)
+    query = torch.randn(group.num_tokens, heads, dim, generator=torch.Generator().manual_seed(1))
+    out = paged_attention(query, cache, [group], dim**-0.5, level=level)
+    torch.testing.assert_close(out.double(), definition(query, group, cache, dim**-0.5), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize("spoiled", ["keys", "values"])
+def test_what_is_not_a_number_is_not_hidden_and_stays_in_its_sequence(spoiled: str, level: Level) -> None:
+    group, cache = make([(70, 90), (20, 20)], 2, 32, torch.bfloat16)
+    query = torch.randn(90, 4, 32, generator=torch.Generator().manual_seed(1))
+    whole = paged_attention(query, cache, [group], 0.2, level=level)
+    getattr(cache, spoiled)[group.block_tables[0, 0], 3] = torch.nan
+    out = paged_attention(query, cache, [group], 0.2, level=level)
+    assert out[:70].isnan().all()
+    assert torch.equal(out[70:], whole[70:])
+
+
+@pytest.mark.parametrize("level", LEVELS)
+def test_large_scores_do_not_overflow(level: Level) -> None:
+    group, cache = make([(130, 130)], 1, 16, torch.bfloat16)
+    query = torch.randn(130, 2, 16, generator=torch.Generator().manual_seed(1)) * 300
+    out = paged_attention(query, cache, [group], 1.0, level=level)
+    torch.testing.assert_close(out.double(), definition(query, group, cache, 1.0), rtol=1e-3, atol=1e-3)
