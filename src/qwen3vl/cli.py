@@ -296,13 +296,21 @@ def evaluate(
     ] = None,
     device: DeviceOption = None,
     dtype: DtypeOption = None,
+    quantization: Annotated[
+        str | None, typer.Option(help="Of the decoder's weights on a CPU: none, int8 or int4. [default: none]")
+    ] = None,
+    kv_cache: Annotated[
+        str | None,
+        typer.Option(help="Of keys and values: auto, float32, bfloat16, float16 or int8. [default: auto]"),
+    ] = None,
     memory: MemoryOption = None,
 ) -> None:
     """Measure how well a model answers, on pictures drawn for it or on your own.
 
     What is drawn depends on the seed alone, and has words, fonts, wordings and sizes that no training has seen.
     """
-    settings = _settings(model={"name": model, "device": device, "dtype": dtype, "memory": memory})
+    form = {"dtype": dtype, "quantization": quantization, "kv_cache": kv_cache}
+    settings = _settings(model={"name": model, "device": device, "memory": memory, **form})
     from qwen3vl.bench.command import run_evaluation
     from qwen3vl.bench.jobs import AT_ONCE
     from qwen3vl.engine.build import EngineConfig, resolve_device
@@ -373,7 +381,7 @@ def _load(settings: Settings, config: EngineConfig | None = None) -> Engine:
             progress=progress,
         )
     info = engine.info
-    weights = info.dtype if info.quantization == "none" else info.quantization
+    weights = info.dtype if info.quantization == "none" else f"{info.quantization} ({info.kernels})"
     kind = f"{info.num_experts} experts, {info.num_experts_per_tok} a token" if info.is_moe else "dense"
     notes.print(
         f"{info.name}: {kind}, {info.parameters / 1e6:,.1f} M parameters, {weights} on {info.device}, "

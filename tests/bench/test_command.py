@@ -46,6 +46,17 @@ def test_drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.Ca
     assert sum(right) / 3 == pytest.approx(raw["tasks"]["count"]["number"]["full"]["value"])
 
 
+def test_a_format_is_measured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    figures = tmp_path / "figures.json"
+    asked = ["tiny-dense", "--tasks", "color", "--samples", "1", "--quantization", "int4", "--kv-cache", "int8"]
+    status, _, err = run(monkeypatch, capfd, *asked, "--json", str(figures))
+    assert status == 0, err
+    about = json.loads(figures.read_text())["about"]
+    assert (about["quantization"], about["kv_cache"]) == ("int4", "int8")
+
+
 def test_paraphrases_and_looks(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from qwen3vl.bench.intervals import Estimate, Resampler, estimate, mean, spread, wilson
+from qwen3vl.bench.intervals import Estimate, Resampled, Resampler, estimate, mean, spread, wilson
 
 
 def estimated(
@@ -103,3 +103,24 @@ def test_seeded_and_paired() -> None:
     assert (first != Resampler(50, 7, "b").ratios(values, ones)).any()
     shifted = Resampler(50, 7, "a").ratios(values + 0.01, ones)
     assert spread(shifted - first) == pytest.approx((0.01, 0.01))  # far narrower than either
+
+
+def test_differences_are_paired() -> None:
+    """One question of 50 tells two models apart: the interval of the difference is that of a share of 1/50, and where
+    none does, as wide as that of no success in 50; a likelihood that is the same has no width."""
+    right = [float(number % 3 > 0) for number in range(50)]
+    worse = [right[0], 0.0, *right[2:]]
+    resampler = Resampler(50, 3, "a")
+
+    def figure(values: list[float], *, share: bool = True) -> Resampled:
+        return Resampled.of([(value, 1.0) for value in values], resampler, share=share)
+
+    lost = figure(right) - figure(worse)
+    assert lost.value == pytest.approx(0.02)
+    assert (lost.low, lost.high) == (0, pytest.approx(0.06))  # a Poisson number of about 1: 97.5 % are up to 3
+    same = figure(right) - figure(right)
+    assert (same.value, same.low, same.high, same.n) == (0, -wilson(0, 50)[1], wilson(0, 50)[1], 50)
+    likelihood = figure(right, share=False) - figure(right, share=False)
+    assert (likelihood.low, likelihood.high) == (0, 0)
+    both = [Resampled.mean([figure(right), figure(worse)]) for _ in range(2)]
+    assert (both[0] - both[1]).high == wilson(0, 100)[1]  # none of a hundred

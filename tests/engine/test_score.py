@@ -115,6 +115,22 @@ def test_in_pieces(
     assert max(rows) <= max_running
 
 
+def test_the_whole_distributions(folder: Path, engine: Engine, oracle: Oracle, prompts: dict[str, Prompt]) -> None:
+    """In the place of each token, also where the answer is cut into pieces; and only where they are asked for."""
+    answer = answer_ids(engine)
+    with Engine.load(folder, device="cpu", dtype="float32", config=EngineConfig(step_tokens=7)) as pieces:
+        for name in ("text", "image"):
+            want = oracle.forced(prompts[name], answer, CASES[name].clips).log_softmax(-1)
+            for each in (engine, pieces):
+                found = next(each.stream_score(prompts[name], ANSWER, distributions=True))
+                assert found.distributions is not None
+                assert found.distributions.shape == (len(answer), want.shape[-1])
+                assert (found.distributions - want).abs().max() < TOLERANCE
+                chosen = found.distributions[torch.arange(len(answer)), torch.tensor(answer)]
+                assert [entry.logprob for entry in found.logprobs or []] == chosen.tolist()
+    assert next(engine.stream_score(prompts["text"], ANSWER)).distributions is None
+
+
 def test_beside_generations_and_preempted(
     folder: Path, oracle: Oracle, prompts: dict[str, Prompt], expected: dict[str, list[float]]
 ) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import logging
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -186,3 +187,17 @@ print("the end")
 """
     ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
     assert (ended.returncode, ended.stdout, ended.stderr) == (0, "the end\n", "")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="counts threads as Linux lists them")
+def test_loading_leaves_no_threads_behind_but_the_engines() -> None:
+    code = (
+        "import os, torch\n"
+        "from qwen3vl import Engine\n"
+        "before = len(os.listdir('/proc/self/task'))\n"
+        "engine = Engine.load('tiny-dense', device='cpu')\n"
+        "print(len(os.listdir('/proc/self/task')) - before)\n"
+    )
+    environment = {**os.environ, "OMP_NUM_THREADS": "3"}
+    run = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    assert int(run.stdout) == 1

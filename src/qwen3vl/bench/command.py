@@ -81,6 +81,8 @@ def _about(info: EngineInfo, seed: int, data: Path | None) -> dict[str, Any]:
         "experts_per_token": info.num_experts_per_tok,
         "device": info.device,
         "dtype": info.dtype,
+        "quantization": info.quantization,
+        "kv_cache": info.kv_cache,
         "version": __version__,
         "set": str(data) if data else "drawn, held out",
         "seed": seed,

@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol, TypeVar
 
+import torch
+
 from qwen3vl.bench.datasets import Item
 from qwen3vl.bench.scoring import Part, Parts, score
 from qwen3vl.drawn.sample import Split
@@ -32,11 +34,14 @@ Judge = Callable[[Item, str], Parts]  # further metrics of an answer
 
 @dataclass(frozen=True)
 class Reply:
-    """What a model answered, and how it finds the reference: its negative log-likelihood, over that many tokens."""
+    """What a model answered, and how it finds the reference: its negative log-likelihood, over that many tokens, and
+    where asked for, the log-probabilities of the whole vocabulary in the place of each, [tokens, vocabulary].
+    """
 
     text: str
     finish_reason: FinishReason
     nll: Part
+    distributions: torch.Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -105,6 +110,7 @@ class _Asked:
     options: list[GenerationOptions]  # of each mode
     scores: list[Stream]
     nll: list[Part] = field(default_factory=list)
+    distributions: list[torch.Tensor | None] = field(default_factory=list)
     answers: list[Stream | None] = field(default_factory=list)  # None: it is known to be the reference
 
     def close(self) -> None:
@@ -121,9 +127,14 @@ class EngineResponder:
     written where each token of the reference was likelier than all others together: greedily, that is the answer.
     """
 
-    def __init__(self, engine: Engine, max_tokens: int | None = None, at_once: int = 64) -> None:
-        """`max_tokens` of an answer; None: twice the reference's and some, which no right answer needs."""
+    def __init__(
+        self, engine: Engine, max_tokens: int | None = None, at_once: int = 64, *, distributions: bool = False
+    ) -> None:
+        """`max_tokens` of an answer; None: twice the reference's and some, which no right answer needs.
+        `distributions`: whether replies bring them.
+        """
         self._engine = engine
+        self._distributions = distributions
         self._max_tokens = max_tokens
         self._at_once = at_once
 
@@ -153,7 +164,9 @@ class EngineResponder:
         engine = self._engine
         try:
             prompt = engine.prepare(item.messages, GenerationOptions())
-            scores = [engine.stream_score(prompt, item.answer, mode) for mode in modes]
+            scores = [
+                engine.stream_score(prompt, item.answer, mode, distributions=self._distributions) for mode in modes
+            ]
         except InputError as error:
             raise type(error)(f"{item.name}: {error}") from error
         return _Asked(item, prompt, self._options(item, modes), scores)
@@ -161,7 +174,9 @@ class EngineResponder:
     def _answer(self, asked: _Asked) -> None:
         """Waits for the scores, and asks in the modes in which they leave the answer open."""
         for options, stream in zip(asked.options, asked.scores, strict=True):
-            logprobs = [token.logprob for token in next(stream).logprobs or ()]
+            scored = next(stream)
+            asked.distributions.append(scored.distributions)
+            logprobs = [token.logprob for token in scored.logprobs or ()]
             asked.nll.append(Part(-sum(logprobs), len(logprobs)))
             assert options.max_tokens is not None
             known = min(logprobs) > _SURE and len(logprobs) <= options.max_tokens
@@ -172,12 +187,13 @@ class EngineResponder:
 
     def _replies(self, asked: _Asked) -> list[Reply]:
         replies = []
-        for options, stream, nll in zip(asked.options, asked.answers, asked.nll, strict=True):
+        found = zip(asked.options, asked.answers, asked.nll, asked.distributions, strict=True)
+        for options, stream, nll, distributions in found:
             if stream is None:
-                replies.append(Reply(asked.item.answer, "stop", nll))
+                replies.append(Reply(asked.item.answer, "stop", nll, distributions))
             else:
                 result = collect(stream, options)
-                replies.append(Reply(result.text, result.finish_reason, nll))
+                replies.append(Reply(result.text, result.finish_reason, nll, distributions))
         return replies
 
     def _options(self, item: Item, modes: Sequence[Mode]) -> list[GenerationOptions]:

@@ -80,6 +80,38 @@ def mean(estimates: Sequence[Estimate]) -> Estimate:
     return Estimate(value, value - below, value + above, sum(each.n for each in estimates))
 
 
+@dataclass(frozen=True)
+class Resampled:
+    """A figure, and what it was in each resample. `share`: as in `estimate`."""
+
+    estimate: Estimate
+    ratios: Array  # [resamples]
+    share: bool = False
+
+    @classmethod
+    def of(cls, parts: Sequence[tuple[float, float]], resampler: Resampler, *, share: bool) -> Resampled:
+        """Of items with value and weight."""
+        values, weights = np.array(parts, dtype=np.float64).T
+        ratios = resampler.ratios(values, weights)
+        return cls(estimate(values, weights, ratios, share=share), ratios, share)
+
+    @classmethod
+    def mean(cls, figures: Sequence[Resampled]) -> Resampled:
+        """Of figures of different items, each counting the same."""
+        ratios = np.mean([each.ratios for each in figures], axis=0)
+        return cls(mean([each.estimate for each in figures]), ratios, all(each.share for each in figures))
+
+    def __sub__(self, other: Resampled) -> Estimate:
+        """The difference of two figures of the same items. Where none of n items tells two shares apart, it may still
+        be as large as Wilson's interval for 0 of n is wide.
+        """
+        difference, n = self.ratios - other.ratios, self.estimate.n
+        low, high = spread(difference)
+        if self.share and not difference.any():
+            low, high = -wilson(0, n)[1], wilson(0, n)[1]
+        return Estimate(self.estimate.value - other.estimate.value, low, high, n)
+
+
 def spread(ratios: Array) -> tuple[float, float]:
     """The middle 95 % of resampled figures."""
     low, high = np.nanpercentile(ratios, [2.5, 97.5])

@@ -1,4 +1,4 @@
-"""Questions answered by several processes, each with the model loaded for itself.
+"""Work on numbered items shared by several processes, such as questions, each with the model loaded for itself.
 
 What holds up a small model on a CPU is Python, which the threads of one process take turns in.
 """
@@ -10,8 +10,9 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, wait
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import islice
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 
@@ -27,6 +28,8 @@ _BLOCK = 8  # items that a process takes at once; a question and its twin stay t
 _LOOK = 0.5  # seconds between two looks at how far the processes are
 
 Progress = Callable[[int], None]
+_Result = TypeVar("_Result")
+Work = Callable[[Iterator[int], Progress], _Result]  # takes the numbers of its items, and tells after each
 
 
 @dataclass(frozen=True)
@@ -55,41 +58,40 @@ class _Counter:
     taken: Any = field(default_factory=lambda: multiprocessing.get_context("spawn").Value("q", 0))
     done: Any = field(default_factory=lambda: multiprocessing.get_context("spawn").Value("q", 0))
 
-    def blocks(self, total: int) -> Iterator[range]:
+    def numbers(self, total: int) -> Iterator[int]:
         while True:
             with self.taken.get_lock():
                 first = self.taken.value
                 self.taken.value = first + _BLOCK
             if first >= total:
                 return
-            yield range(first, min(first + _BLOCK, total))
+            yield from range(first, min(first + _BLOCK, total))
 
 
 def answer(task: Task, jobs: int, progress: Progress) -> Answers:
-    """Answers everything with `jobs` processes, this one where it is one. `progress` is told how many items are done.
+    """Answers everything with `jobs` processes. `progress` is told how many items are done.
 
     Raises what a process raises, such as `InputError` for an item that cannot be asked, `BrowserError` without a
     browser.
     """
-    if jobs == 1:
-        info, found = _answer(task, _Counter(), progress)
-    else:
-        info, found = _share(task, jobs, progress)
-    return Answers(info, [record for _, records in sorted(found, key=lambda part: part[0]) for record in records])
+    parts = share(partial(_answer, task), len(task.items), jobs, progress)
+    found = [each for _, answers in parts for each in answers]
+    return Answers(
+        parts[0][0], [record for _, records in sorted(found, key=lambda part: part[0]) for record in records]
+    )
 
 
 _Found = tuple[EngineInfo, list[tuple[int, list[Record]]]]  # by the number of the item
 
 
-def _answer(task: Task, counter: _Counter, progress: Progress) -> _Found:
+def _answer(task: Task, numbers: Iterator[int], progress: Progress) -> _Found:
     taken: list[tuple[int, int]] = []  # number of an item, and of its records
 
     def items() -> Iterator[Item]:
-        for block in counter.blocks(len(task.items)):
-            for number in block:
-                item = task.items[number]
-                taken.append((number, len(modes_of(item, task.modes))))
-                yield item
+        for number in numbers:
+            item = task.items[number]
+            taken.append((number, len(modes_of(item, task.modes))))
+            yield item
 
     with ExitStack() as stack:
         judge = None
@@ -103,6 +105,27 @@ def _answer(task: Task, counter: _Counter, progress: Progress) -> _Found:
         return engine.info, [(number, list(islice(records, count))) for number, count in taken]
 
 
+def share(work: Work[_Result], total: int, jobs: int, progress: Progress) -> list[_Result]:
+    """Does the work on items 0 to `total` - 1 in `jobs` processes, this one where it is one; what each came to.
+
+    `work` must go to another process. Raises what it raises.
+    """
+    counter = _Counter()
+    if jobs == 1:
+        return [work(counter.numbers(total), progress)]
+    threads = max(1, torch.get_num_threads() // jobs)
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(jobs, context, _begin, (counter, threads)) as pool:
+        parts = [pool.submit(_work, work, total) for _ in range(jobs)]
+        while wait(parts, timeout=_LOOK).not_done:
+            progress(counter.done.value)
+            if failed := next((part for part in parts if part.done() and part.exception()), None):
+                with counter.taken.get_lock():
+                    counter.taken.value = total  # nobody begins anything new
+                failed.result()
+        return [part.result() for part in parts]
+
+
 _counter: _Counter
 
 
@@ -112,25 +135,9 @@ def _begin(counter: _Counter, threads: int) -> None:
     torch.set_num_threads(threads)
 
 
-def _work(task: Task) -> _Found:
+def _work(work: Work[_Result], total: int) -> _Result:
     def count(_: int) -> None:
         with _counter.done.get_lock():
             _counter.done.value += 1
 
-    return _answer(task, _counter, count)
-
-
-def _share(task: Task, jobs: int, progress: Progress) -> _Found:
-    counter = _Counter()
-    threads = max(1, torch.get_num_threads() // jobs)
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(jobs, context, _begin, (counter, threads)) as pool:
-        parts = [pool.submit(_work, task) for _ in range(jobs)]
-        while wait(parts, timeout=_LOOK).not_done:
-            progress(counter.done.value)
-            if failed := next((part for part in parts if part.done() and part.exception()), None):
-                with counter.taken.get_lock():
-                    counter.taken.value = len(task.items)  # nobody begins anything new
-                failed.result()
-        found = [part.result() for part in parts]
-    return found[0][0], [each for _, answers in found for each in answers]
+    return work(_counter.numbers(total), count)

@@ -13,10 +13,8 @@ from dataclasses import asdict, dataclass
 from itertools import combinations
 from typing import Any
 
-import numpy as np
-
 from qwen3vl.bench.evaluate import Record, strongest_first
-from qwen3vl.bench.intervals import Array, Estimate, Resampler, estimate, mean, spread
+from qwen3vl.bench.intervals import Estimate, Resampled, Resampler
 from qwen3vl.bench.scoring import COSTS, METRICS, main_metric
 from qwen3vl.bench.slices import SLICES
 from qwen3vl.experts.modes import Mode
@@ -92,19 +90,7 @@ class Report:
         }
 
 
-@dataclass(frozen=True)
-class _Resampled:
-    """A figure, and what it was in each resample."""
-
-    estimate: Estimate
-    ratios: Array
-
-    def __sub__(self, other: _Resampled) -> Estimate:
-        low, high = spread(self.ratios - other.ratios)
-        return Estimate(self.estimate.value - other.estimate.value, low, high, self.estimate.n)
-
-
-_Measured = Mapping[str, Mapping[str, _Resampled]]  # metric -> mode
+_Measured = Mapping[str, Mapping[str, Resampled]]  # metric -> mode
 
 
 def summarise(records: Iterable[Record], modes: Sequence[Mode], seed: int, about: Mapping[str, Any]) -> Report:
@@ -139,25 +125,21 @@ def _measure(records: Sequence[Record], modes: Sequence[str], seed: int, name: s
     items = [[record.name for record in found] for found in by_mode.values()]
     assert all(names == items[0] for names in items), "modes that answered other questions cannot be compared"
     resampler = Resampler(len(items[0]), seed, name)
-    metrics: dict[str, dict[str, _Resampled]] = {}
+    metrics: dict[str, dict[str, Resampled]] = {}
     for mode, found in by_mode.items():
         for metric in dict.fromkeys(name for record in found for name in record.parts):
-            parts = np.array([record.parts.get(metric, (0.0, 0.0)) for record in found], dtype=np.float64)
-            ratios = resampler.ratios(parts[:, 0], parts[:, 1])
-            metrics.setdefault(metric, {})[mode] = _Resampled(
-                estimate(parts[:, 0], parts[:, 1], ratios, share=metric not in COSTS), ratios
-            )
+            parts = [record.parts.get(metric, (0.0, 0.0)) for record in found]
+            metrics.setdefault(metric, {})[mode] = Resampled.of(parts, resampler, share=metric not in COSTS)
     return metrics
 
 
-def _of(task: str, measured: _Measured, metric: str, mode: str) -> _Resampled:
+def _of(task: str, measured: _Measured, metric: str, mode: str) -> Resampled:
     """A task's figure; "accuracy" is its main metric."""
     return measured[main_metric(task) if metric == "accuracy" else metric][mode]
 
 
-def _over_all(tasks: Mapping[str, _Measured], metric: str, mode: str) -> _Resampled:
-    found = [_of(task, measured, metric, mode) for task, measured in tasks.items()]
-    return _Resampled(mean([each.estimate for each in found]), np.mean([each.ratios for each in found], axis=0))
+def _over_all(tasks: Mapping[str, _Measured], metric: str, mode: str) -> Resampled:
+    return Resampled.mean([_of(task, measured, metric, mode) for task, measured in tasks.items()])
 
 
 def _loss(tasks: Mapping[str, _Measured], overall: _Measured, stronger: str, weaker: str) -> Loss:

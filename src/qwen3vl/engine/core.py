@@ -136,8 +136,11 @@ class EngineCore:
                 left.append(part)
             elif wanted:
                 targets = torch.tensor(sequence.token_ids[wanted.start + 1 : wanted.stop + 1], device=part.device)
-                logprobs = part.log_softmax(-1).gather(-1, targets[:, None])[:, 0].tolist()
+                distributions = part.log_softmax(-1)
+                logprobs = distributions.gather(-1, targets[:, None])[:, 0].tolist()
                 sequence.scores += logprobs
+                if sequence.distributions is not None:
+                    sequence.distributions.append(distributions.cpu())
                 if any(map(math.isnan, logprobs)):
                     self._fail(sequence.request, ModelOutputError("the model's output is not a number"))
                 elif len(sequence.scores) == sequence.num_generated:
@@ -151,7 +154,17 @@ class EngineCore:
         del self.requests[request.id]
         answer = sequence.token_ids[sequence.num_prompt :]
         logprobs = [self._logprob(SampledToken(*pair)) for pair in zip(answer, scores, strict=True)]
-        self._emit(request, Delta("", answer, logprobs=logprobs, finish_reason="stop", usage=self._usage(request)))
+        self._emit(
+            request,
+            Delta(
+                "",
+                answer,
+                logprobs=logprobs,
+                finish_reason="stop",
+                usage=self._usage(request),
+                distributions=None if sequence.distributions is None else torch.cat(sequence.distributions),
+            ),
+        )
 
     def _advance(self, chunk: Chunk, results: list[SampledToken | GrammarError | None]) -> None:
         """Delivers what came of a chunk's rows: one token, and one more behind each token of the draft that was right.

@@ -29,7 +29,7 @@ from qwen3vl.engine.outputs import Delta, Result, TokenLogprob
 from qwen3vl.engine.sampler import SamplingParams, SamplingState
 from qwen3vl.engine.streams import AsyncStream, Collector, Item, Stream, collect
 from qwen3vl.engine.text import OutputText
-from qwen3vl.engine.worker import EngineWorker
+from qwen3vl.engine.worker import EngineWorker, in_passing_thread
 from qwen3vl.errors import ContextLengthError, EngineClosedError, InputError
 from qwen3vl.experts.modes import Mode, active_experts
 from qwen3vl.prompt.builder import PromptBuilder
@@ -53,6 +53,7 @@ class EngineInfo:
     device: str
     dtype: str  # of hidden states, and of weights that are not packed
     quantization: str  # "none", "int8" or "int4"
+    kernels: str  # of products with packed weights: "amx", "avx512", "avx2" or "torch"
     kv_cache: str
     parameters: int
     weight_bytes: int
@@ -123,6 +124,7 @@ class Engine:
             device=str(runner.device),
             dtype=str(runner.dtype).removeprefix("torch."),
             quantization=parts.formats.quantization,
+            kernels=parts.formats.kernels,
             kv_cache=str(parts.formats.cache).removeprefix("torch."),
             parameters=text_parameters(parts.config) + vision_parameters(parts.config),
             weight_bytes=parts.plan.weights,
@@ -158,17 +160,19 @@ class Engine:
         `CheckpointError`, `DownloadError`, `InsufficientMemoryError` or, for an option that cannot be honoured,
         `InputError`.
         """
-        parts = build_engine(
-            model,
-            device=device,
-            dtype=dtype,
-            quantization=quantization,
-            kv_cache=kv_cache,
-            memory=memory,
-            max_context=max_context,
-            speculation=speculation,
-            config=config or EngineConfig(),
-            progress=progress,
+        parts = in_passing_thread(
+            lambda: build_engine(
+                model,
+                device=device,
+                dtype=dtype,
+                quantization=quantization,
+                kv_cache=kv_cache,
+                memory=memory,
+                max_context=max_context,
+                speculation=speculation,
+                config=config or EngineConfig(),
+                progress=progress,
+            )
         )
         return cls(parts, name=Path(model).resolve().name if Path(model).is_dir() else str(model))
 
@@ -278,9 +282,10 @@ class Engine:
         """Streams the answer to a prompt that is already prepared."""
         return Stream(lambda sink: self.submit(prompt, options, sink))
 
-    def stream_score(self, prompt: Prompt, answer: str, mode: Mode = "full") -> Stream:
-        """Scores an answer to a prompt that is already prepared: a stream of one delta, with the `logprobs`."""
-        return Stream(lambda sink: self.submit_score(prompt, answer, mode, sink))
+    def stream_score(self, prompt: Prompt, answer: str, mode: Mode = "full", *, distributions: bool = False) -> Stream:
+        """Scores an answer to a prompt that is already prepared: a stream of one delta, with the `logprobs`, and with
+        the `distributions` that they come from if these are wanted."""
+        return Stream(lambda sink: self.submit_score(prompt, answer, mode, sink, distributions=distributions))
 
     def submit(
         self, prompt: Prompt, options: GenerationOptions, sink: Callable[[Delta | BaseException], None]
@@ -293,7 +298,13 @@ class Engine:
         return lambda: self._worker.cancel(request.id)
 
     def submit_score(
-        self, prompt: Prompt, answer: str, mode: Mode, sink: Callable[[Delta | BaseException], None]
+        self,
+        prompt: Prompt,
+        answer: str,
+        mode: Mode,
+        sink: Callable[[Delta | BaseException], None],
+        *,
+        distributions: bool = False,
     ) -> Callable[[], None]:
         """Like `submit`, for an answer that is given: `sink` is called once, with its tokens' log-probabilities."""
         tokenizer = self.prompt_builder.tokenizer
@@ -303,6 +314,7 @@ class Engine:
         request = self._request(prompt, GenerationOptions(max_tokens=len(answer_ids), mode=mode), sink)
         request.sequences[0].token_ids += answer_ids
         request.sequences[0].scores = []
+        request.sequences[0].distributions = [] if distributions else None
         self._worker.submit(request)
         return lambda: self._worker.cancel(request.id)
 

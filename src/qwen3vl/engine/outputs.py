@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    import torch
 
 # "stop": the model, a stop string or the grammar ended it; "loop": it repeated itself, and `stop_loops` was asked for
 FinishReason = Literal["stop", "length", "loop"]
@@ -39,7 +42,8 @@ class Usage:
 @dataclass(frozen=True)
 class Delta:
     """The next piece of choice `index`. The last piece of a choice has a finish reason; the last of all has the
-    usage.
+    usage. `distributions`: where an answer was scored and they were asked for, the log-probabilities of the whole
+    vocabulary in the place of each of its tokens, [tokens, vocabulary] float32 on the CPU.
     """
 
     text: str
@@ -48,6 +52,7 @@ class Delta:
     logprobs: list[TokenLogprob] | None = None
     finish_reason: FinishReason | None = None
     usage: Usage | None = None
+    distributions: torch.Tensor | None = None
 
 
 @dataclass(frozen=True)

@@ -57,6 +57,7 @@ class Sequence:
     constraint: Constraint | None = None
     loops: LoopDetector | None = None
     scores: list[float] | None = None  # of the answer's tokens so far, where the answer is given and only to be scored
+    distributions: list[torch.Tensor] | None = None  # [tokens, vocabulary], with the scores, where they are asked for
     num_computed: int = 0  # tokens whose keys and values are in the cache
     blocks: list[int] = field(default_factory=list)
     keys: PrefixKeys = field(init=False)

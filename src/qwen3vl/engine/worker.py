@@ -46,17 +46,10 @@ class EngineWorker:
         it rests.
         """
         future: Future[_T] = Future()
-
-        def command() -> None:
-            try:
-                future.set_result(function())
-            except BaseException as error:
-                future.set_exception(error)
-
         with self._lock:
             if not self._open:
                 raise EngineClosedError(self._why_closed())
-            self._commands.put(command)
+            self._commands.put(lambda: _settle(future, function))
         return future.result()
 
     def close(self) -> None:
@@ -101,3 +94,22 @@ class EngineWorker:
 
     def _why_closed(self) -> str:
         return "the engine is closed" if self.error is None else f"the engine stopped: {self.error!r}"
+
+
+def in_passing_thread(function: Callable[[], _T]) -> _T:
+    """What `function` returns or raises, called in a thread that ends with it.
+
+    A thread that has used OpenMP keeps helpers for as long as it lives, and GNU's library lets all threads that wait
+    for work sleep at once when a process has more of them than cores: then each operation of the engine's thread wakes
+    its helper anew. So whoever loads a model must not leave helpers behind.
+    """
+    future: Future[_T] = Future()
+    threading.Thread(target=_settle, args=(future, function), name="qwen3vl-loading", daemon=True).start()
+    return future.result()
+
+
+def _settle(future: Future[_T], function: Callable[[], _T]) -> None:
+    try:
+        future.set_result(function())
+    except BaseException as error:
+        future.set_exception(error)
