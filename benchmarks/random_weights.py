@@ -30,6 +30,7 @@ from qwen3vl.engine.formats import Formats
 from qwen3vl.engine.memory import GIB
 from qwen3vl.engine.options import GenerationOptions
 from qwen3vl.engine.outputs import Delta
+from qwen3vl.experts.modes import Mode
 from qwen3vl.model.network import Qwen3VL
 from qwen3vl.prompt.builder import PromptBuilder
 from qwen3vl.prompt.positions import mrope_positions
@@ -110,15 +111,15 @@ def picture_prompt(config: ModelConfig, side: int, text: int, seed: int) -> Prom
     return Prompt(ids, *mrope_positions(len(ids), [visual], config.vision.merge_size), visuals=[visual])
 
 
-def first_token(engine: Engine, prompt: Prompt) -> float:
+def first_token(engine: Engine, prompt: Prompt, mode: Mode = "full") -> float:
     start = time.perf_counter()
-    next(engine.stream_prompt(prompt, GenerationOptions(temperature=0.0, max_tokens=1)))
+    next(engine.stream_prompt(prompt, GenerationOptions(temperature=0.0, max_tokens=1, mode=mode)))
     return time.perf_counter() - start
 
 
-def decode_step(engine: Engine, prompts: list[Prompt], new: int) -> float:
+def decode_step(engine: Engine, prompts: list[Prompt], new: int, mode: Mode = "full") -> float:
     """Median seconds between two tokens of the last sequence to start, while all of them decode."""
-    options = GenerationOptions(temperature=0.0, max_tokens=new, ignore_eos=True)
+    options = GenerationOptions(temperature=0.0, max_tokens=new, ignore_eos=True, mode=mode)
     arrivals: list[list[float]] = [[] for _ in prompts]
     left = threading.Semaphore(0)
 

@@ -25,6 +25,7 @@ def plan(**changes: Any) -> MemoryPlan:
     options: dict[str, Any] = {
         "device": CPU,
         "dtype": torch.bfloat16,
+        "tower_dtype": torch.bfloat16,
         "memory": None,
         "weight_bytes": 4 * GIB,
         "cache_token_bytes": BLOCK_BYTES // BLOCK,
@@ -91,6 +92,21 @@ def test_without_a_budget_a_share_of_what_is_free(free: int, device: torch.devic
     assert plan(device=device).budget == int(share * free)
 
 
+def test_a_model_that_half_is_not_enough_for_takes_more_of_a_cpus_memory(free: int) -> None:
+    large = plan(weight_bytes=60 * GIB)
+    assert large.budget == int(0.9 * free)
+    assert large.total <= large.budget
+    with pytest.raises(InsufficientMemoryError, match=r"but 90\.00 GiB may be used"):
+        plan(weight_bytes=90 * GIB)
+
+
+def test_room_for_attention_is_planned_for_what_the_cache_holds_and_no_more(free: int) -> None:
+    roomy, tight = (plan(dtype=torch.float32, max_patches=4, memory=size * GIB) for size in (50, 6))
+    assert tight.num_blocks * BLOCK < 16_384, "of 262,144 positions"
+    assert tight.activations < roomy.activations / 4
+    assert tight.total <= 6 * GIB < tight.total + 2 * tight.block_bytes
+
+
 def test_on_a_cpu_the_cache_stays_modest_unless_asked(free: int) -> None:
     assert plan().num_blocks == 65_536 // BLOCK
     assert plan(max_context=100_000).num_blocks == 100_000 // BLOCK, "one whole context must fit"
@@ -122,9 +138,8 @@ def test_the_error_names_the_numbers(free: int) -> None:
 def test_the_least_is_one_context_or_1024_tokens(free: int) -> None:
     def least(**options: Any) -> int:
         """Bytes below which a plan is refused."""
-        generous = plan(memory=50 * GIB, **options)
         tokens: int = options.get("max_context", 1024)
-        return generous.total + (tokens // BLOCK - generous.num_blocks) * BLOCK_BYTES
+        return plan(memory=50 * GIB, num_blocks=tokens // BLOCK, **options).total
 
     for options in ({}, {"max_context": 4096}):
         assert plan(memory=least(**options), **options).num_blocks == options.get("max_context", 1024) // BLOCK
@@ -153,6 +168,13 @@ def test_what_is_larger_needs_more(
 def test_the_decoder_counts_where_pictures_are_small(free: int) -> None:
     few, many = (plan(max_patches=4, max_context=16, step_tokens=tokens).activations for tokens in (4096, 8192))
     assert many - few > 4096 * TEXT.hidden_size * 2
+
+
+def test_the_tower_counts_in_its_own_type(free: int) -> None:
+    plain, packed = (
+        plan(dtype=torch.float32, tower_dtype=tower, max_patches=65_536) for tower in (torch.float32, torch.bfloat16)
+    )
+    assert packed.activations < plain.activations
 
 
 def test_patches_leave_fewer_blocks(free: int) -> None:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from typer.testing import CliRunner
 
@@ -42,6 +44,30 @@ def test_a_saved_model_is_the_one_that_is_packed_while_loading(
     assert len(list((tmp_path / "new").glob("*.safetensors"))) > 1
     assert answer(tmp_path / "new") == answer(MODELS / model, quantization=quantization)
     assert answer(tmp_path / "new", quantization=quantization) == answer(tmp_path / "new")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads what Linux says of a process's memory")
+def test_packed_matrices_stay_in_the_files_and_are_let_go_with_the_engine(folder: Path) -> None:
+    shards = [str(path) for path in folder.glob("*.safetensors")]
+    maps = Path("/proc/self/maps")
+    with Engine.load(folder, device="cpu") as engine:
+        for _ in range(2):
+            engine.generate(QUESTION, max_tokens=2)
+        assert all(shard in maps.read_text() for shard in shards)
+    del engine
+    assert not any(shard in maps.read_text() for shard in shards)
+
+
+def test_matrices_begin_where_a_register_does(folder: Path) -> None:
+    checked = 0
+    for path in folder.glob("*.safetensors"):
+        with safe_open(path, framework="pt") as file:
+            for name in file.keys():  # noqa: SIM118 - it is no mapping
+                tensor = file.get_tensor(name)
+                if tensor.nbytes % saved.ALIGNMENT == 0:
+                    assert tensor.data_ptr() % saved.ALIGNMENT == 0
+                    checked += 1
+    assert checked > 10
 
 
 def test_another_format_than_the_stored_one_is_refused(folder: Path) -> None:

@@ -27,6 +27,8 @@ from qwen3vl.checkpoints.sources import PlainSource, Source, find_sources
 from qwen3vl.checkpoints.tensors import HEAD, TEXT
 from qwen3vl.errors import CheckpointError
 
+_PORTION_BYTES = 2**30
+
 
 def load_weights(
     folder: Path,
@@ -57,7 +59,7 @@ def load_weights(
     _check_tied_head(sources, config)
 
     total, done = sum(sources[name].num_bytes for name in targets), 0
-    for shard, names in _by_shard(targets, sources):
+    for shard, names in _portions(targets, sources):
         try:
             with _Reader() as reader, torch.no_grad():
                 for name in names:
@@ -91,13 +93,24 @@ class _Reader(ExitStack):
         return self._files[shard]
 
 
-def _by_shard(targets: Mapping[str, Slot], sources: Mapping[str, Source]) -> list[tuple[Path, list[str]]]:
-    """The tensors to be read, in file order, by the file of their first part."""
+def _portions(targets: Mapping[str, Slot], sources: Mapping[str, Source]) -> Iterator[tuple[Path, list[str]]]:
+    """The tensors to be read, in file order, by the file of their first part, a gibibyte at a time: pages of a file
+    count as this process's memory until the file is closed.
+    """
     found: dict[Path, list[str]] = {}
     for source in sources.values():
         if source.name in targets:
             found.setdefault(source.shard, []).append(source.name)
-    return list(found.items())
+    for shard, names in found.items():
+        portion: list[str] = []
+        size = 0
+        for name in names:
+            if portion and size + sources[name].num_bytes > _PORTION_BYTES:
+                yield shard, portion
+                portion, size = [], 0
+            portion.append(name)
+            size += sources[name].num_bytes
+        yield shard, portion
 
 
 def _fill(slot: Slot, source: Source, reader: _Reader) -> None:

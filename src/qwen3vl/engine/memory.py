@@ -5,6 +5,7 @@ paged cache.
 from __future__ import annotations
 
 import re
+from bisect import bisect_right
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -62,6 +63,7 @@ def plan_memory(
     *,
     device: torch.device,
     dtype: torch.dtype,
+    tower_dtype: torch.dtype,
     memory: int | None,
     weight_bytes: int,
     cache_token_bytes: int,
@@ -75,39 +77,47 @@ def plan_memory(
 ) -> MemoryPlan:
     """Decides how many cache blocks there are, before anything is loaded.
 
-    `memory` is the most that everything together may take; None takes nine tenths of a GPU, or half of the free RAM.
-    Raises `InsufficientMemoryError` when not even one sequence of `max_context` tokens (None: of 1,024) would fit.
+    `memory` is the most that everything together may take; None takes nine tenths of a GPU; of the free RAM half, and
+    nine tenths for a model that half is not enough for. Raises `InsufficientMemoryError` when not even one sequence of
+    `max_context` tokens (None: of 1,024) would fit.
     """
-    free = available_bytes(device)
-    budget = memory if memory is not None else int(free * (0.9 if device.type == "cuda" else 0.5))
     text = config.text
     block_bytes = block_size * cache_token_bytes
-    activations = _activation_bytes(
-        config, device, dtype, step_tokens, max_running, max_patches, max_context or text.max_positions
-    )
-    fixed = weight_bytes + activations + feature_bytes
+    longest = max_context or text.max_positions
     least = -(-(max_context or min(1024, text.max_positions)) // block_size)
-    most = max_running * -(-(max_context or text.max_positions) // block_size)
+    most = max_running * -(-longest // block_size)
     if memory is None and device.type == "cpu":
         most = min(most, max(least, _CPU_CACHE_TOKENS // block_size))  # a laptop's memory is not the engine's alone
     if num_blocks is not None:
         least = most = num_blocks
-    num_blocks = min(most, max(budget - fixed, 0) // block_bytes)
+
+    def activations(blocks: int) -> int:
+        context = min(longest, blocks * block_size)  # no sequence is longer than the cache
+        return _activation_bytes(config, device, dtype, tower_dtype, step_tokens, max_running, max_patches, context)
+
+    def needed(blocks: int) -> int:
+        return weight_bytes + activations(blocks) + feature_bytes + blocks * block_bytes
+
+    free = available_bytes(device)
+    budget = memory if memory is not None else int(free * (0.9 if device.type == "cuda" else 0.5))
+    if memory is None and needed(least) > budget:
+        budget = int(free * 0.9)
+    num_blocks = bisect_right(range(most + 1), budget, key=needed) - 1
     if num_blocks < least:
-        needed = fixed + least * block_bytes
         raise InsufficientMemoryError(
-            f"this model needs {needed / GIB:.2f} GiB ({weight_bytes / GIB:.2f} weights, "
-            f"{activations / GIB:.2f} activations, {feature_bytes / GIB:.2f} picture features, "
+            f"this model needs {needed(least) / GIB:.2f} GiB ({weight_bytes / GIB:.2f} weights, "
+            f"{activations(least) / GIB:.2f} activations, {feature_bytes / GIB:.2f} picture features, "
             f"{least * block_bytes / GIB:.2f} for {least * block_size} tokens of context), "
             f"but {budget / GIB:.2f} GiB may be used ({free / GIB:.2f} GiB are free on {device})"
         )
-    return MemoryPlan(budget, weight_bytes, activations, feature_bytes, num_blocks, block_bytes)
+    return MemoryPlan(budget, weight_bytes, activations(num_blocks), feature_bytes, num_blocks, block_bytes)
 
 
 def _activation_bytes(
     config: ModelConfig,
     device: torch.device,
     dtype: torch.dtype,
+    tower_dtype: torch.dtype,
     step_tokens: int,
     max_running: int,
     max_patches: int,
@@ -125,4 +135,4 @@ def _activation_bytes(
     padded = padded_bytes(1, step_tokens, max_context, text.num_kv_heads, text.head_dim, dtype.itemsize)
     padded = max(padded, PADDED_BYTES if device.type == "cuda" else 0)
     logits = max_running * text.vocab_size * 3 * torch.float32.itemsize
-    return max(decoder, tower) * dtype.itemsize + padded + logits
+    return max(decoder * dtype.itemsize, tower * tower_dtype.itemsize) + padded + logits

@@ -1,19 +1,20 @@
 """A network whose weights are packed, as a folder that loads again in the time that reading takes.
 
 The folder is that of the checkpoint with other safetensors: each matrix as the kernels use it, so that nothing is
-computed when it is loaded. `config.json` says so under `quantization_config`.
+computed when it is loaded, and nothing is copied: matrices stay in the files, which are mapped, and the system reads
+what is used and keeps it for the next process. Files of a loaded folder must not be written to. `config.json` says
+what they are under `quantization_config`.
 """
 
 from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 
 from qwen3vl.checkpoints.files import read_json
 from qwen3vl.checkpoints.progress import Progress
@@ -22,8 +23,10 @@ from qwen3vl.errors import CheckpointError, InputError
 from qwen3vl.model.network import Qwen3VL
 
 METHOD = "qwen3vl"
-LAYOUT = 1  # of packed matrices; `kernels/packed.py` knows how they lie
-SHARD_BYTES = 2**30  # a shard is held twice while it is written
+LAYOUT = 2  # of packed matrices; `kernels/packed.py` knows how they lie
+SHARD_BYTES = 2**30
+ALIGNMENT = 64  # bytes, of a register and a line of the cache
+_TYPES = {torch.uint8: "U8", torch.bfloat16: "BF16", torch.float32: "F32"}
 _SIDE_FILES = ("*.json", "*.jinja", "*.txt", "*.md", "LICENSE*")
 
 
@@ -44,6 +47,11 @@ def stored_quantization(folder: Path) -> str | None:
 
 def save(network: Qwen3VL, quantization: str, checkpoint: Path, folder: Path) -> None:
     """Writes `network` and the other files of its checkpoint to a folder that is new or empty. Raises `InputError`."""
+    write(tensors(network).items(), quantization, checkpoint, folder)
+
+
+def write(named: Iterable[tuple[str, torch.Tensor]], quantization: str, checkpoint: Path, folder: Path) -> None:
+    """`save`, of tensors that may be made as they are asked for: a shard of them is held at a time."""
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise InputError(f"{folder} exists and is not an empty folder")
     folder.mkdir(parents=True, exist_ok=True)
@@ -51,13 +59,13 @@ def save(network: Qwen3VL, quantization: str, checkpoint: Path, folder: Path) ->
         for path in checkpoint.glob(pattern):
             if path.name not in (INDEX, "config.json"):
                 shutil.copyfile(path, folder / path.name)
-    shards = list(_shards(_tensors(network)))
     places: dict[str, str] = {}
-    for number, tensors in enumerate(shards, 1):
-        name = f"model-{number:05}-of-{len(shards):05}.safetensors"
-        save_file(tensors, folder / name, metadata={"format": "pt"})
-        places |= dict.fromkeys(tensors, name)
-    total = sum(tensor.nbytes for tensors in shards for tensor in tensors.values())
+    total = 0
+    for number, shard in enumerate(_shards(named), 1):
+        name = f"model-{number:05}.safetensors"
+        _write_shard(folder / name, shard)
+        places |= dict.fromkeys(shard, name)
+        total += sum(tensor.nbytes for tensor in shard.values())
     _write_json(folder / INDEX, {"metadata": {"total_size": total}, "weight_map": places})
     config = read_json(checkpoint / "config.json") or {}
     config["quantization_config"] = {"quant_method": METHOD, "format": quantization, "layout": LAYOUT}
@@ -65,10 +73,10 @@ def save(network: Qwen3VL, quantization: str, checkpoint: Path, folder: Path) ->
 
 
 def load(network: Qwen3VL, folder: Path, *, progress: Progress | None = None) -> None:
-    """Fills a network of the folder's config and quantisation. Raises `CheckpointError` where tensors are missing, left
-    over, or of another shape or type; nothing has been copied then.
+    """Fills a network of the folder's config and quantisation; its packed matrices then lie in the mapped files. Raises
+    `CheckpointError` where tensors are missing, left over, or of another shape or type; nothing has been filled then.
     """
-    wanted = _tensors(network)
+    wanted, packed = tensors(network), network.packed()
     stored = read_headers(shard_files(folder))
     for names, fault in ((wanted.keys() - stored.keys(), "lacks"), (stored.keys() - wanted.keys(), "has unknown")):
         if names:
@@ -84,7 +92,10 @@ def load(network: Qwen3VL, folder: Path, *, progress: Progress | None = None) ->
         try:
             with safe_open(shard, framework="pt") as file, torch.no_grad():
                 for name in file.offset_keys():
-                    wanted[name].copy_(file.get_tensor(name))
+                    if name in packed:
+                        network.replace_packed(name, file.get_tensor(name))
+                    else:
+                        wanted[name].copy_(file.get_tensor(name))
                     done += wanted[name].nbytes
                     if progress is not None:
                         progress(done, total)
@@ -92,19 +103,35 @@ def load(network: Qwen3VL, folder: Path, *, progress: Progress | None = None) ->
             raise CheckpointError(f"{shard} broke while it was read: {error}") from error
 
 
-def _tensors(network: Qwen3VL) -> dict[str, torch.Tensor]:
+def tensors(network: Qwen3VL) -> dict[str, torch.Tensor]:
     """Everything that a network holds, by module: parameters, and the bytes of packed matrices."""
     return dict(network.named_parameters()) | {name: matrix.data for name, matrix in network.packed().items()}
 
 
-def _shards(tensors: Mapping[str, torch.Tensor]) -> Iterator[dict[str, torch.Tensor]]:
+def _shards(named: Iterable[tuple[str, torch.Tensor]]) -> Iterator[dict[str, torch.Tensor]]:
     shard: dict[str, torch.Tensor] = {}
-    for name, tensor in tensors.items():
+    for name, tensor in named:
         if shard and sum(each.nbytes for each in shard.values()) + tensor.nbytes > SHARD_BYTES:
             yield shard
             shard = {}
         shard[name] = tensor
     yield shard
+
+
+def _write_shard(path: Path, shard: Mapping[str, torch.Tensor]) -> None:
+    """A safetensors file in which matrices lie as the kernels' loads like it when the file is mapped."""
+    ordered = sorted(shard.items(), key=lambda item: item[1].nbytes % ALIGNMENT != 0)
+    header: dict[str, object] = {"__metadata__": {"format": "pt"}}
+    end = 0
+    for name, tensor in ordered:
+        start, end = end, end + tensor.nbytes
+        header[name] = {"dtype": _TYPES[tensor.dtype], "shape": list(tensor.shape), "data_offsets": [start, end]}
+    text = json.dumps(header).encode()
+    text += b" " * (-(8 + len(text)) % ALIGNMENT)
+    with path.open("wb") as file:
+        file.write(len(text).to_bytes(8, "little") + text)
+        for _, tensor in ordered:
+            file.write(tensor.detach().contiguous().view(-1).view(torch.uint8).numpy().data)
 
 
 def _write_json(path: Path, content: object) -> None:

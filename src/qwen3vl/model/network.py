@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import nn
@@ -14,19 +14,25 @@ from qwen3vl.kernels.attention import LayerCache
 from qwen3vl.kernels.linear import Weight, linear
 from qwen3vl.kernels.packed import PackedMatrix, PackedRows, Packing
 from qwen3vl.model.batch import Batch
-from qwen3vl.model.decoder import Attention, Decoder, DenseMLP, SparseMLP
+from qwen3vl.model.decoder import Attention, Decoder, DecoderLayer, DenseMLP, SparseMLP
 from qwen3vl.model.linear import Projection
 from qwen3vl.model.vision import PatchMerger, VisionTower
 
 
 @dataclass(frozen=True)
 class Packings:
-    """How a quantised decoder stores its matrices. The output head decides between words that are close: it may keep
-    more bits than the layers.
+    """How a quantised decoder stores its matrices. Some may keep more than the others: the output head, which decides
+    between words that are close; those of query, key and value; all of the last layer. None: as in other layers.
     """
 
     layers: Packing
     head: Packing
+    qkv: Packing | None = None
+    last: Packing | None = None
+
+    def of(self, *, qkv: bool, last: bool) -> Packing:
+        """Of a layer's matrix."""
+        return (self.last if last else None) or (self.qkv if qkv else None) or self.layers
 
 
 class Qwen3VL(nn.Module):
@@ -61,9 +67,12 @@ class Qwen3VL(nn.Module):
         return model.to_empty(device=device).requires_grad_(False).eval()
 
     def _pack(self, packings: Packings) -> None:
-        for module in self.decoder.modules():
-            if isinstance(module, Projection | SparseMLP):
-                module.pack(packings.layers)
+        for layer in self.decoder.layers:
+            assert isinstance(layer, DecoderLayer)
+            for module in layer.modules():
+                if isinstance(module, Projection | SparseMLP):
+                    qkv, last = module is layer.attention.qkv_proj, layer is self.decoder.layers[-1]
+                    module.pack(packings.of(qkv=qkv, last=last))
         if self.lm_head is None:
             self.decoder.embed_tokens.pack(packings.head)
         else:
@@ -78,6 +87,12 @@ class Qwen3VL(nn.Module):
             for name, value in vars(module).items()
             if isinstance(value, PackedMatrix)
         }
+
+    def replace_packed(self, path: str, data: torch.Tensor) -> None:
+        """Gives a packed matrix, named as in `packed`, other memory of the same shape."""
+        module_name, _, name = path.rpartition(".")
+        module = self.get_submodule(module_name)
+        setattr(module, name, replace(getattr(module, name), data=data))
 
     def release(self) -> None:
         """Gives all weights back. The network is of no use afterwards."""
