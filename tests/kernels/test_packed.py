@@ -6,11 +6,12 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from qwen3vl.kernels import packed
 from qwen3vl.kernels.cpu.library import Level
 from qwen3vl.kernels.experts import grouped_experts, packed_experts_reference, route
 from qwen3vl.kernels.linear import linear, packed_linear_reference, round_activations
 from qwen3vl.kernels.norm import Norm
-from qwen3vl.kernels.packed import Codes, PackedMatrix, Packing, choose_codes
+from qwen3vl.kernels.packed import Codes, PackedMatrix, PackedRows, Packing, choose_codes
 from tests.support.cpu import LEVELS
 
 PACKINGS = [Packing(bits, group) for bits in (4, 8) for group in (32, 64, 128)]
@@ -149,3 +150,19 @@ def test_experts_equal_the_reference(
         expected = packed_experts_reference(x, gate_up, down, weights, indices)
         assert (out - residual - expected).norm() < 3e-3 * expected.norm()
         assert torch.equal(grouped_experts(x, gate_up, down, weights, indices, residual=residual, level=level), out)
+
+
+@pytest.mark.parametrize("swapped", [False, True])
+def test_values_go_in_piece_by_piece(swapped: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rows of both halves, in pieces that end anywhere: as if they had come at once, and no other row changes."""
+    packing, values = Packing(4, 32), torch.randn(2 * 23, 70)
+    whole = PackedMatrix.of(values, packing, halves=2)
+    monkeypatch.setattr(packed, "_AT_ONCE", 7 * 70 + 3)
+    for first, count in ((0, 46), (19, 16)):
+        matrix = PackedMatrix.of(torch.zeros_like(values), packing, halves=2)
+        before = matrix.dequantize()
+        rows = slice(first, first + count)
+        PackedRows(matrix, first, count, swapped).copy_(values[rows].T if swapped else values[rows])
+        expected = before.clone()
+        expected[rows] = whole.dequantize()[rows]
+        assert torch.equal(matrix.dequantize(), expected)

@@ -19,6 +19,7 @@ from qwen3vl.kernels.cpu import library as cpu
 
 LANES = 16  # rows of a block
 _TRIES = 24  # scales that `choose_codes` compares for each group
+_AT_ONCE = 1 << 24  # values that are quantised together: a vocabulary in float32 would be more than a gibibyte
 _WIDEST, _NARROWEST = 8 / 7, 0.55  # of the scale that lets the largest value meet the range's longer end
 
 
@@ -187,7 +188,10 @@ class PackedRows:
 
     def copy_(self, values: torch.Tensor) -> None:
         values = values.transpose(-1, -2) if self.swapped else values
-        self.matrix.store_codes(choose_codes(values, self.matrix.packing), self.first)
+        step = max(1, _AT_ONCE // self.matrix.columns)
+        for start in range(0, self.count, step):
+            codes = choose_codes(values[start : start + step], self.matrix.packing)
+            self.matrix.store_codes(codes, self.first + start)
 
 
 def middle(packing: Packing) -> int:
