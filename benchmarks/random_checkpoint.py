@@ -119,7 +119,9 @@ def write_packed(model: ReleasedModel, folder: Path, quantization: str) -> None:
     """A folder of packed weights, side files included: the codes of matrices are drawn evenly, all else as above."""
     cpu = torch.device("cpu")
     formats = Formats.resolve(model.config, cpu, dtype="auto", quantization=quantization, kv_cache="auto")
-    network = Qwen3VL.empty(model.config, cpu, formats.dtype, formats.packings)  # pages not written to take no memory
+    network = Qwen3VL.empty(
+        model.config, cpu, formats.dtype, formats.packings, formats.tower
+    )  # pages not written to take no memory
     with tempfile.TemporaryDirectory() as checkpoint:
         write_side_files(model, Path(checkpoint))
         saved.write(_packed_values(network), quantization, Path(checkpoint), folder)
@@ -138,12 +140,13 @@ def _random_codes(like: PackedMatrix) -> torch.Tensor:
     """The bytes of such a matrix."""
     *batch, rows, columns = like.shape
     levels = 1 << like.packing.bits
+    low, high = (levels // 2 + end for end in like.packing.range)
     matrix = PackedMatrix.empty(rows, columns, like.packing, halves=like.halves, batch=batch)
     scales = torch.full((rows, -(-columns // like.packing.group)), DEVIATION * 12**0.5 / levels, dtype=torch.float16)
     for index in range(prod(batch)):
         words = torch.randint(-(2**63), 2**63 - 1, (-(-rows * columns // 8),))  # eight times as fast as bytes
         codes = words.view(torch.uint8)[: rows * columns].view(rows, columns) & (levels - 1)
-        matrix.flat(index).store_codes(Codes(codes.clamp_(min=levels // 256), scales, None))  # of 8 bits, 0 is no code
+        matrix.flat(index).store_codes(Codes(codes.clamp_(low, high), scales, None))
     return matrix.data
 
 

@@ -27,7 +27,7 @@ MODELS = [Path(__file__).parents[2] / "models" / name for name in ("dense", "moe
 def network(folder: Path, quantization: str) -> tuple[Qwen3VL, Formats]:
     config = ModelConfig.from_folder(folder)
     formats = Formats.resolve(config, CPU, dtype="auto", quantization=quantization, kv_cache="auto")
-    made = Qwen3VL.empty(config, CPU, formats.dtype, formats.packings)
+    made = Qwen3VL.empty(config, CPU, formats.dtype, formats.packings, formats.tower)
     load_weights(folder, made.destinations(), config)
     return made, formats
 

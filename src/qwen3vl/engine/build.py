@@ -120,7 +120,7 @@ def quantize(model: str | Path, folder: Path, quantization: str, progress: Progr
         raise InputError(f"quantization must be one of {', '.join(map(repr, QUANTIZATIONS))}, got {quantization!r}")
     config = ModelConfig.from_folder(checkpoint)
     formats = Formats.resolve(config, device, dtype="auto", quantization=quantization, kv_cache="auto")
-    network = Qwen3VL.empty(config, device, formats.dtype, formats.packings)
+    network = Qwen3VL.empty(config, device, formats.dtype, formats.packings, formats.tower)
     load_weights(checkpoint, network.destinations(), config, progress=progress)
     saved.save(network, quantization, checkpoint, folder)
 
@@ -146,7 +146,7 @@ def build_parts(
         model_config,
         device=device,
         dtype=formats.dtype,
-        tower_dtype=formats.dtype if formats.packings is None else torch.bfloat16,
+        tower_dtype=formats.tower,
         memory=memory,
         weight_bytes=formats.weight_bytes(model_config),
         cache_token_bytes=formats.cache_token_bytes(model_config),
@@ -158,7 +158,7 @@ def build_parts(
         num_blocks=config.num_blocks,
         max_context=max_context,
     )
-    network = Qwen3VL.empty(model_config, device, formats.dtype, formats.packings)
+    network = Qwen3VL.empty(model_config, device, formats.dtype, formats.packings, formats.tower)
     fill(network)
     runner = Runner(
         network,

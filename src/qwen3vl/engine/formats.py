@@ -1,4 +1,4 @@
-"""In which form numbers are kept: of the hidden states and plain weights, of packed weights, of the cache."""
+"""In which form numbers are kept: hidden states and plain weights, the vision tower, packed weights, the cache."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import torch
 from qwen3vl.checkpoints.config import ModelConfig
 from qwen3vl.checkpoints.tensors import HEAD, TEXT, VISION, released_shapes
 from qwen3vl.errors import InputError
-from qwen3vl.kernels.cpu.library import Level, best_level, compiled
+from qwen3vl.kernels.cpu.library import Level, best_level, compiled, multiplies_bfloat16
 from qwen3vl.kernels.packed import Packing
 from qwen3vl.model.network import Packings
 
@@ -20,12 +20,13 @@ EMBEDDINGS = f"{TEXT}embed_tokens.weight"
 _QKV = ("q_proj.weight", "k_proj.weight", "v_proj.weight")
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 _CACHES = {**_DTYPES, "int8": torch.int8}
-# The output head keeps 8 bits as a precaution: words that are close are decided there. What 4 would cost is unmeasured.
-# Of the layers' matrices, finer ones for query, key and value and 8 bits in the last layer take away a third of the
+# The output head keeps 8 bits, of which a step reads 4 where they decide nothing (`kernels/head.py`). Of the layers'
+# matrices, finer ones for query, key and value and 8 bits in the last layer take away a third of the
 # divergence for 2 to 3% more bytes a token (docs/log.md).
+_HEAD = Packing(8, 128, planes=True)
 QUANTIZATIONS: Mapping[str, Packings] = {
-    "int8": Packings(layers=Packing(8, 128), head=Packing(8, 128)),
-    "int4": Packings(layers=Packing(4, 64), head=Packing(8, 128), qkv=Packing(4, 32), last=Packing(8, 128)),
+    "int8": Packings(layers=Packing(8, 128), head=_HEAD),
+    "int4": Packings(layers=Packing(4, 64), head=_HEAD, qkv=Packing(4, 32), last=Packing(8, 128)),
 }
 
 _log = logging.getLogger(__name__)
@@ -36,6 +37,7 @@ class Formats:
     """`cache` int8 means bytes with a float32 scale for each token and head."""
 
     dtype: torch.dtype
+    tower: torch.dtype
     quantization: str  # "none" or a name of `QUANTIZATIONS`
     cache: torch.dtype
 
@@ -83,7 +85,7 @@ class Formats:
                 quantization,
                 kv_cache,
             )
-        return cls(resolved, quantization, cache)
+        return cls(resolved, _tower(dtype, resolved, packed, device), quantization, cache)
 
     def weight_bytes(self, config: ModelConfig) -> int:
         """Of all tensors that a checkpoint of this config has, as they are kept."""
@@ -94,9 +96,11 @@ class Formats:
 
     def _bytes(self, name: str, shape: tuple[int, ...], tied: bool, last: str) -> int:
         """`last`: how names of the last layer begin."""
+        if name.startswith(VISION):
+            return prod(shape) * self.tower.itemsize
         if self.packings is None:
             return prod(shape) * self.dtype.itemsize
-        if name.startswith(VISION) or (name == EMBEDDINGS and not tied):
+        if name == EMBEDDINGS and not tied:
             return prod(shape) * torch.bfloat16.itemsize
         if name in (EMBEDDINGS, HEAD):
             return self.packings.head.bytes(*shape)
@@ -120,3 +124,11 @@ def _dtype(name: str, config: ModelConfig, device: torch.device) -> torch.dtype:
     if name not in _DTYPES:
         raise InputError(f"dtype must be 'auto', {', '.join(map(repr, _DTYPES))}, got {name!r}")
     return _DTYPES[name]
+
+
+def _tower(name: str, resolved: torch.dtype, packed: bool, device: torch.device) -> torch.dtype:
+    """A tower computes many rows with each weight: where a CPU multiplies bfloat16, that takes little more than half of
+    float32's time. A decoder, which waits for memory row by row, keeps float32 unless asked otherwise.
+    """
+    quick = device.type == "cpu" and name == "auto" and multiplies_bfloat16()
+    return torch.bfloat16 if packed or quick else resolved

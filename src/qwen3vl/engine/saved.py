@@ -23,7 +23,7 @@ from qwen3vl.errors import CheckpointError, InputError
 from qwen3vl.model.network import Qwen3VL
 
 METHOD = "qwen3vl"
-LAYOUT = 2  # of packed matrices; `kernels/packed.py` knows how they lie
+LAYOUT = 3  # of packed matrices; `kernels/packed.py` knows how they lie
 SHARD_BYTES = 2**30
 ALIGNMENT = 64  # bytes, of a register and a line of the cache
 _TYPES = {torch.uint8: "U8", torch.bfloat16: "BF16", torch.float32: "F32"}

@@ -81,6 +81,7 @@ def linear_operation(
 ) -> cpu.Linear:
     """`linear` as an operation of a program, which writes to y. The residual may be y itself."""
     assert x.shape[1] == weight.columns
+    assert not weight.packing.planes, "that is `head.logits`"
     assert y.shape == (len(x), weight.rows // 2 if swiglu else weight.rows)
     return cpu.Linear(
         weight.for_kernels(),

@@ -4,7 +4,8 @@ A group of consecutive columns of a row shares a scale: value = scale * (code - 
 are half precision, and zero is the middle of the range (8 or 128) unless the matrix has zero points of its own.
 
 Rows are stored 16 at a time and interleaved, so that one register holds the same columns of 16 outputs; `cpu/source/
-matrix.h` draws the layout. On devices other than the CPU these classes are not used.
+matrix.h` draws the layout. A matrix of 8 bits may also be stored as the sum of two of 4, its planes, of which the first
+alone is an estimate (`head.py`). On devices other than the CPU these classes are not used.
 """
 
 from __future__ import annotations
@@ -25,20 +26,42 @@ _WIDEST, _NARROWEST = 8 / 7, 0.55  # of the scale that lets the largest value me
 
 @dataclass(frozen=True)
 class Packing:
-    """How a matrix is stored. `zeros`: with zero points, as published checkpoints have them."""
+    """How a matrix is stored. `zeros`: with zero points, as published checkpoints have them. `planes`: as two matrices
+    of 4 bits; code = 16 high + low - 8.
+    """
 
     bits: int
     group: int
     zeros: bool = False
+    planes: bool = False
 
     def __post_init__(self) -> None:
         assert self.bits in (4, 8)
         assert self.group in (32, 64, 128)
+        assert not self.planes or (self.bits == 8 and not self.zeros)
+
+    @property
+    def range(self) -> tuple[int, int]:
+        """The least and the largest code that a search may choose, counted from the middle."""
+        if self.planes:
+            return -128, 119  # the largest is 16 * 15 + 15 - 8
+        # 8 bits go without the last negative one, so that products of pairs fit 16 bits.
+        return (-8, 7) if self.bits == 4 else (-127, 127)
+
+    @property
+    def plane(self) -> Packing:
+        return Packing(4, self.group)
 
     def block_bytes(self, columns: int) -> int:
-        """Of 16 rows."""
-        groups = -(-columns // self.group)
-        return LANES * groups * (self.group * self.bits // 8 + 2 + self.zeros)
+        """Of 16 rows, all planes together."""
+        if self.planes:
+            return 2 * self.plane.block_bytes(columns)
+        return -(-columns // self.group) * self.group_bytes
+
+    @property
+    def group_bytes(self) -> int:
+        """Of a group of columns of 16 rows."""
+        return LANES * (self.group * self.bits // 8 + 2 + self.zeros)
 
     def bytes(self, rows: int, columns: int, halves: int = 1) -> int:
         return -(-rows // halves // LANES) * halves * self.block_bytes(columns)
@@ -61,7 +84,7 @@ class PackedMatrix:
     by itself, so that the kernels find a pair at the same place of both.
     """
 
-    data: torch.Tensor  # [*batch, blocks, block_bytes] uint8
+    data: torch.Tensor  # [*batch, blocks, block_bytes] uint8; with planes [2, blocks, half of them]
     rows: int  # of both halves together
     columns: int
     packing: Packing
@@ -73,7 +96,12 @@ class PackedMatrix:
     ) -> PackedMatrix:
         assert rows % halves == 0
         blocks = -(-rows // halves // LANES) * halves
-        data = cpu.pages(*batch, blocks, packing.block_bytes(columns))
+        if packing.planes:
+            assert not batch
+            batch, stored = (2,), packing.plane
+        else:
+            stored = packing
+        data = cpu.pages(*batch, blocks, stored.block_bytes(columns))
         return cls(data, rows, columns, packing, halves)
 
     @classmethod
@@ -88,20 +116,37 @@ class PackedMatrix:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        return (*self.data.shape[:-2], self.rows, self.columns)
+        batch = () if self.packing.planes else self.data.shape[:-2]
+        return (*batch, self.rows, self.columns)
+
+    @property
+    def planes(self) -> tuple[PackedMatrix, PackedMatrix]:
+        """The two matrices of which it is the sum, the high one first; they share its memory."""
+        assert self.packing.planes
+        high, low = (PackedMatrix(data, self.rows, self.columns, self.packing.plane, self.halves) for data in self.data)
+        return high, low
 
     def flat(self, index: int) -> PackedMatrix:
         """One matrix of a batch; shares its memory."""
+        if self.packing.planes:
+            assert index == 0
+            return self
         data = self.data.view(-1, *self.data.shape[-2:])[index]
         return PackedMatrix(data, self.rows, self.columns, self.packing, self.halves)
 
     def store_codes(self, codes: Codes, first_row: int = 0) -> None:
         """Packs rows from `first_row` on; other rows stay as they are."""
+        if self.packing.planes:
+            high = (codes.codes + 8) >> 4
+            parts = Codes(high, 16 * codes.scales, None), Codes(codes.codes + 8 - (high << 4), codes.scales, None)
+            for plane, part in zip(self.planes, parts, strict=True):
+                plane.store_codes(part, first_row)
+            return
         rows = len(codes.codes)
         per_half = self.rows // self.halves
         place = torch.arange(first_row, first_row + rows)
         place = place + (place // per_half) * (-per_half % LANES)  # padding of the first half
-        self._lanes("codes")[place // LANES, :, place % LANES] = _split(codes.codes, self.packing)
+        self._lanes("codes")[place // LANES, :, :, place % LANES] = _split(codes.codes, self.packing)
         self._lanes("scales")[place // LANES, :, place % LANES] = codes.scales
         if self.packing.zeros:
             assert codes.zeros is not None
@@ -109,11 +154,14 @@ class PackedMatrix:
 
     def dequantize(self) -> torch.Tensor:
         """[*batch, rows, columns] float32."""
+        if self.packing.planes:
+            high, low = self.planes
+            return high.dequantize() + low.dequantize()
         if self.data.dim() > 2:
             flat = [self.flat(index).dequantize() for index in range(prod(self.data.shape[:-2]))]
             return torch.stack(flat).view(self.shape)
         group, groups = self.packing.group, -(-self.columns // self.packing.group)
-        codes = _join(self._lanes("codes"), self.packing)  # [blocks, 16, padded columns]
+        codes = _join(self._lanes("codes").flatten(1, 2), self.packing)  # [blocks, 16, padded columns]
         zeros = self._lanes("zeros").transpose(1, 2)[..., None].float() if self.packing.zeros else middle(self.packing)
         scales = self._lanes("scales").transpose(1, 2)[..., None].float()
         values = (torch.unflatten(codes, -1, (groups, group)).float() - zeros) * scales
@@ -122,10 +170,13 @@ class PackedMatrix:
 
     def rows_at(self, indices: torch.Tensor) -> torch.Tensor:
         """Values of some rows of a single matrix, [len(indices), columns] float32."""
+        if self.packing.planes:
+            high, low = self.planes
+            return high.rows_at(indices) + low.rows_at(indices)
         assert self.data.dim() == 2
         assert self.halves == 1
         block, lane = indices // LANES, indices % LANES
-        words = self._lanes("codes").view(torch.int32)[..., 0][block, :, lane]  # 4 bytes at a time
+        words = self._lanes("codes").view(torch.int32)[..., 0][block, :, :, lane]  # 4 bytes at a time
         codes = _join(words.view(torch.uint8).view(len(indices), -1, 1, 4), self.packing)[:, 0]
         zeros = self._lanes("zeros")[block, :, lane][..., None] if self.packing.zeros else middle(self.packing)
         scales = self._lanes("scales")[block, :, lane][..., None].float()
@@ -134,6 +185,7 @@ class PackedMatrix:
 
     def for_kernels(self) -> cpu.Matrix:
         """As the compiled kernels take it; of a batch, the first."""
+        assert not self.packing.planes, "one plane at a time"
         return cpu.Matrix(
             cpu.address(self.data, torch.uint8),
             self.rows // self.halves,
@@ -145,16 +197,15 @@ class PackedMatrix:
         )
 
     def _lanes(self, part: str) -> torch.Tensor:
-        """A view of a part of all blocks: codes [blocks, words, 16, 4] uint8, scales and zeros [blocks, groups, 16]."""
-        groups = -(-self.columns // self.packing.group)
-        code_bytes = LANES * groups * self.packing.group * self.packing.bits // 8
-        scale_bytes = LANES * groups * 2
+        """A view of a part of all blocks: codes [blocks, groups, words, 16, 4] uint8, scales and zeros [blocks, groups,
+        16].
+        """
+        groups = torch.unflatten(self.data, 1, (-1, self.packing.group_bytes))
+        scales = LANES * self.packing.group * self.packing.bits // 8
+        zeros = scales + LANES * 2
         if part == "codes":
-            return torch.unflatten(self.data[:, :code_bytes], 1, (-1, LANES, 4))
-        if part == "scales":
-            scales = self.data[:, code_bytes : code_bytes + scale_bytes].view(torch.float16)
-            return torch.unflatten(scales, 1, (groups, LANES))
-        return torch.unflatten(self.data[:, code_bytes + scale_bytes :], 1, (groups, LANES))
+            return torch.unflatten(groups[..., :scales], 2, (-1, LANES, 4))
+        return groups[..., scales:zeros].view(torch.float16) if part == "scales" else groups[..., zeros:]
 
 
 @dataclass(frozen=True)
@@ -172,10 +223,10 @@ class PackedRows:
     @property
     def shape(self) -> tuple[int, ...]:
         size = (self.count, self.matrix.columns)
-        return (*self.matrix.data.shape[:-2], *(reversed(size) if self.swapped else size))
+        return (*self.matrix.shape[:-2], *(reversed(size) if self.swapped else size))
 
     def dim(self) -> int:
-        return self.matrix.data.dim()
+        return len(self.matrix.shape)
 
     def __getitem__(self, index: int) -> PackedRows:
         """One matrix of a batch."""
@@ -204,7 +255,7 @@ def choose_codes(values: torch.Tensor, packing: Packing, *, level: cpu.Level | N
 
     The first scale covers the largest value on either side, as rounding to nearest would have it. Then narrower ones
     are tried, which clip it and serve the many small ones better, and for each the scale that fits its codes best by
-    least squares. With 8 bits the largest value alone decides. No zero points. `level`: as in `linear`.
+    least squares. With 8 bits the largest values alone decide. No zero points. `level`: as in `linear`.
     """
     assert not packing.zeros
     padded = torch.nn.functional.pad(values.float(), (0, -values.shape[1] % packing.group)).contiguous()
@@ -217,7 +268,8 @@ def choose_codes(values: torch.Tensor, packing: Packing, *, level: cpu.Level | N
         cpu.address(padded),
         *padded.shape,
         packing.group,
-        packing.bits,
+        middle(packing),
+        *packing.range,
         tries,
         _WIDEST,
         _NARROWEST,
@@ -229,14 +281,14 @@ def choose_codes(values: torch.Tensor, packing: Packing, *, level: cpu.Level | N
 
 
 def _choose_reference(padded: torch.Tensor, packing: Packing, tries: int) -> Codes:
-    group, low = packing.group, -middle(packing)
-    if packing.bits == 8:
-        low += 1  # keeps codes within 1 .. 255: products of pairs then fit 16 bits
-    high = middle(packing) - 1
-    padded = torch.unflatten(padded, 1, (-1, group))
+    low, high = packing.range
+    padded = torch.unflatten(padded, 1, (-1, packing.group))
     extreme = padded.gather(-1, padded.abs().argmax(-1, keepdim=True))  # [rows, groups, 1]
-    # The range has one more negative code than positive ones: the extreme takes the longer side.
+    # The range may have more negative codes than positive ones: the extreme takes the longer side.
     whole = extreme / low
+    if tries == 1:
+        other = (padded * -extreme.sign()).amax(-1, keepdim=True) / high
+        whole = torch.where(other > whole.abs(), whole.sign() * other, whole)
     best_scale, best_error = torch.zeros_like(whole), torch.full_like(whole, torch.inf)
     for step in range(tries):
         scale = whole * (_WIDEST - (_WIDEST - _NARROWEST) * step / _TRIES) if tries > 1 else whole
@@ -257,12 +309,12 @@ def _round(values: torch.Tensor, scale: torch.Tensor, low: int, high: int) -> to
 
 
 def _split(codes: torch.Tensor, packing: Packing) -> torch.Tensor:
-    """[rows, columns] codes as bytes [rows, words, 4], the words in the order of the layout. Pads columns."""
+    """[rows, columns] codes as bytes [rows, groups, words, 4], the words in the order of the layout. Pads columns."""
     padding = -codes.shape[1] % packing.group
     if padding:
         codes = torch.nn.functional.pad(codes, (0, padding), value=middle(packing))
-    words = torch.unflatten(codes, 1, (-1, 4))
-    return words if packing.bits == 8 else words[:, 0::2] | words[:, 1::2] << 4
+    words = torch.unflatten(codes, 1, (-1, packing.group // 4, 4))
+    return words if packing.bits == 8 else words[:, :, 0::2] | words[:, :, 1::2] << 4
 
 
 def _join(words: torch.Tensor, packing: Packing) -> torch.Tensor:

@@ -11,7 +11,8 @@ from torch import nn
 from qwen3vl.checkpoints.config import ModelConfig
 from qwen3vl.checkpoints.layouts import Destination
 from qwen3vl.kernels.attention import LayerCache
-from qwen3vl.kernels.linear import Weight, linear
+from qwen3vl.kernels.head import logits
+from qwen3vl.kernels.linear import Weight
 from qwen3vl.kernels.packed import PackedMatrix, PackedRows, Packing
 from qwen3vl.model.batch import Batch
 from qwen3vl.model.decoder import Attention, Decoder, DecoderLayer, DenseMLP, SparseMLP
@@ -53,17 +54,19 @@ class Qwen3VL(nn.Module):
         device: torch.device,
         dtype: torch.dtype,
         packings: Packings | None = None,
+        tower: torch.dtype | None = None,
     ) -> Qwen3VL:
         """The network with storage but no values, ready for the loader: nothing is initialised only to be
-        overwritten. With `packings` the decoder's matrices are packed; norms and routers have `dtype`, the vision tower
-        bfloat16.
+        overwritten. With `packings` the decoder's matrices are packed; norms and routers have `dtype`. `tower`: of the
+        vision tower, without it `dtype`.
         """
         with torch.device("meta"):
             model = cls(config)
         model.to(dtype)
         if packings is not None:
             model._pack(packings)
-            model.visual.to(torch.bfloat16)
+        if tower is not None:
+            model.visual.to(tower)
         return model.to_empty(device=device).requires_grad_(False).eval()
 
     def _pack(self, packings: Packings) -> None:
@@ -114,7 +117,7 @@ class Qwen3VL(nn.Module):
     def forward(self, batch: Batch, cache: list[LayerCache]) -> torch.Tensor:
         """One step. Returns float32 logits of the rows in `batch.logit_rows`, [L, vocabulary]."""
         weight = self.decoder.embed_tokens.weight if self.lm_head is None else self.lm_head.weight
-        return linear(self.decoder(batch, cache), weight, norm=self.decoder.norm.norm).float()
+        return logits(self.decoder(batch, cache), weight, self.decoder.norm.norm)
 
     def destinations(self) -> dict[str, Destination]:
         """For each tensor name of a released checkpoint the part of a parameter that it fills, in the released

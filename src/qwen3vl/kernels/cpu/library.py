@@ -152,7 +152,21 @@ class ManyAttention(ctypes.Structure):
     )
 
 
-Operation = Linear | Route | Experts | HeadsToCache | Attention | ManyAttention
+class Head(ctypes.Structure):
+    kind = 6
+    _fields_ = (
+        ("high", Matrix),
+        ("low", Matrix),
+        ("x", _POINTER),
+        ("rows", _INT),
+        ("norm", _POINTER),
+        ("eps", _FLOAT),
+        ("refined", _INT),
+        ("y", _POINTER),
+    )
+
+
+Operation = Linear | Route | Experts | HeadsToCache | Attention | ManyAttention | Head
 
 
 class _Entry(ctypes.Structure):
@@ -165,7 +179,9 @@ class Choice(ctypes.Structure):
         ("rows", _INT),
         ("columns", _INT),
         ("group", _INT),
-        ("bits", _INT),
+        ("middle", _INT),
+        ("low", _INT),
+        ("high", _INT),
         ("tries", _INT),
         ("widest", _FLOAT),
         ("narrowest", _FLOAT),
@@ -187,6 +203,13 @@ def best_level() -> Level:
     return Level.NONE if loaded is None else Level(loaded.qwen3vl_best_level())
 
 
+@functools.cache
+def multiplies_bfloat16() -> bool:
+    """Whether this processor has an instruction for products of bfloat16; not, where there is no library to ask."""
+    loaded = library()
+    return loaded is not None and bool(loaded.qwen3vl_multiplies_bfloat16())
+
+
 def pages(*shape: int) -> torch.Tensor:
     """Bytes of a large weight, without values, in memory that asks the system for huge pages: a step reads all of it,
     and with small ones some of the time goes into finding them.
@@ -194,7 +217,8 @@ def pages(*shape: int) -> torch.Tensor:
     size = prod(shape)
     if size < _HUGE_PAGE or not hasattr(mmap, "MADV_HUGEPAGE"):
         return torch.empty(shape, dtype=torch.uint8)
-    memory = mmap.mmap(-1, size)
+    # Shared memory, which it would be without flags, has a switch of its own for huge pages, and that is mostly off.
+    memory = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
     memory.madvise(mmap.MADV_HUGEPAGE)
     return torch.frombuffer(memory, dtype=torch.uint8).view(shape)
 

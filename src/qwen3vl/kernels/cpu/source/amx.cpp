@@ -54,10 +54,10 @@ inline void group_sums(const Block* blocks, const int8_t* rows, long stride, int
     if (TILES > 1 && COUNT > 1) _tile_zero(3);
     for (int k = first; k < first + group; k += depth) {
         _tile_loadd(4, rows + k, stride);
-        _tile_loadd(6, blocks[0].codes + size_t(k) * LANES, TILE_BYTES);
+        _tile_loadd(6, blocks[0].unpacked + size_t(k) * LANES, TILE_BYTES);
         _tile_dpbssd(0, 4, 6);
         if (COUNT > 1) {
-            _tile_loadd(7, blocks[1].codes + size_t(k) * LANES, TILE_BYTES);
+            _tile_loadd(7, blocks[1].unpacked + size_t(k) * LANES, TILE_BYTES);
             _tile_dpbssd(1, 4, 7);
         }
         if (TILES > 1) {
@@ -78,11 +78,11 @@ inline void add_group(const Block* blocks, const Activations& x, int first_row, 
                       float* out) {
     for (int b = 0; b < COUNT; ++b) {
         const __m512 scale =
-            _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(blocks[b].scales + g * LANES)));
+            _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(blocks[b].scales(g))));
         __m512i zero = _mm512_setzero_si512();
         if (ZEROS)
             zero = _mm512_sub_epi32(_mm512_cvtepu8_epi32(_mm_loadu_si128(
-                                        reinterpret_cast<const __m128i*>(blocks[b].zeros + g * LANES))),
+                                        reinterpret_cast<const __m128i*>(blocks[b].zeros(g)))),
                                     _mm512_set1_epi32(blocks[b].zero));
         for (int row = 0; row < TILES * TILE_ROWS; ++row) {
             const size_t place = size_t(g) * x.pitch + first_row + row;
@@ -120,7 +120,7 @@ void wide_shapes(const Block* blocks, int count, const Activations& x, int first
 }
 
 void wide_any(const Block* blocks, int count, const Activations& x, int first_row, int rows, float* out) {
-    return blocks[0].zeros ? wide_shapes<true>(blocks, count, x, first_row, rows, out)
+    return blocks[0].has_zeros ? wide_shapes<true>(blocks, count, x, first_row, rows, out)
                            : wide_shapes<false>(blocks, count, x, first_row, rows, out);
 }
 

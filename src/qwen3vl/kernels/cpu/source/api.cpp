@@ -35,6 +35,7 @@ void with_call(const Operation& operation, const Do& act) {
         case HEADS_TO_CACHE: return act(*static_cast<const HeadsToCache*>(operation.call));
         case ATTENTION: return act(*static_cast<const Attention*>(operation.call));
         case MANY_ATTENTION: return act(*static_cast<const ManyAttention*>(operation.call));
+        case HEAD: return act(*static_cast<const Head*>(operation.call));
     }
 }
 
@@ -49,6 +50,15 @@ int qwen3vl_best_level() {
     for (int level = AMX; level > NONE; --level)
         if (kernels_of(level)) return level;
     return NONE;
+}
+
+// Whether this processor has products of bfloat16.
+int qwen3vl_multiplies_bfloat16() {
+#if defined(__x86_64__)
+    return __builtin_cpu_supports("avx512bf16") ? 1 : 0;
+#else
+    return 0;
+#endif
 }
 
 // Runs operations one after the other. Returns 0, or 1 where the processor lacks the level.
@@ -81,8 +91,7 @@ int qwen3vl_choose(int level, int threads, const Choice* choice) {
         for (int g = 0; g < groups; ++g) {
             const size_t start = size_t(row) * call.columns + size_t(g) * call.group;
             call.scales[size_t(row) * groups + g] =
-                kernels->choose_group(call.x + start, call.group, call.bits, call.tries, call.widest, call.narrowest,
-                                      call.codes + start);
+                kernels->choose_group(call, call.x + start, call.codes + start);
         }
     return 0;
 }

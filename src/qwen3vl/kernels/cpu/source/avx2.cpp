@@ -63,18 +63,18 @@ void tile(const Block& block, const Activations& x, int first_row, float* out, i
         for (int r = 0; r < ROWS; ++r) total[r] = _mm256_setzero_ps();
         for (int g = 0; g < x.groups; ++g) {
             __m256i zero = _mm256_set1_epi32(block.zero);
-            if (block.zeros)
+            if (block.has_zeros)
                 zero = _mm256_cvtepu8_epi32(
-                    _mm_loadl_epi64(reinterpret_cast<const __m128i*>(block.zeros + g * LANES + half * HALF)));
+                    _mm_loadl_epi64(reinterpret_cast<const __m128i*>(block.zeros(g) + half * HALF)));
             if (FORMAT == INT8) zero = _mm256_sub_epi32(zero, _mm256_set1_epi32(128));
             __m256i sum[ROWS];
             for (int r = 0; r < ROWS; ++r)
                 sum[r] = _mm256_mullo_epi32(zero, _mm256_set1_epi32(x.sums[size_t(g) * x.pitch + first_row + r]));
-            group_sums<FORMAT, ROWS>(block.codes + size_t(g) * x.group * LANES * FORMAT / 8 + half * 32,
+            group_sums<FORMAT, ROWS>(block.codes(g) + half * 32,
                                      x.codes + size_t(first_row) * x.stride + size_t(g) * x.group, x.stride, x.group,
                                      sum);
             const __m256 scale = _mm256_cvtph_ps(
-                _mm_loadu_si128(reinterpret_cast<const __m128i*>(block.scales + g * LANES + half * HALF)));
+                _mm_loadu_si128(reinterpret_cast<const __m128i*>(block.scales(g) + half * HALF)));
             for (int r = 0; r < ROWS; ++r) {
                 const __m256 both = _mm256_mul_ps(scale, _mm256_set1_ps(x.scales[size_t(g) * x.pitch + first_row + r]));
                 total[r] = _mm256_fmadd_ps(_mm256_cvtepi32_ps(sum[r]), both, total[r]);
@@ -111,8 +111,11 @@ void quantize(const float* x, int used, const Activations& to, int row) {
     int8_t* codes = to.codes + size_t(row) * to.stride;
     for (int g = 0; g < to.groups; ++g) {
         const int first = g * group, last = std::min(used, first + group);
-        float largest = 0;
-        for (int k = first; k < last; ++k) largest = std::max(largest, std::fabs(x[k]));
+        float largest = 0, nothing = 0;  // a maximum passes over what is not a number, a sum does not
+        for (int k = first; k < last; ++k) {
+            largest = std::max(largest, std::fabs(x[k]));
+            nothing += 0.0f * x[k];
+        }
         const float inverse = largest > 0 ? 127.0f / largest : 0.0f;
         int32_t sum = 0;
         for (int k = first; k < first + group; ++k) {
@@ -120,7 +123,7 @@ void quantize(const float* x, int used, const Activations& to, int row) {
             sum += rounded;
             codes[k] = int8_t(rounded);
         }
-        to.scales[size_t(g) * to.pitch + row] = largest / 127.0f;
+        to.scales[size_t(g) * to.pitch + row] = largest / 127.0f + nothing;
         to.sums[size_t(g) * to.pitch + row] = -sum;
     }
 }

@@ -13,7 +13,10 @@
 namespace qwen3vl {
 namespace {
 
-constexpr int AHEAD = 512;  // bytes that a stream of codes is fetched ahead: on a Zen 4 like 128, and 1,024 is worse
+// Rows that are few: their products wait for memory alone, and a processor foresees best what one stream reads from end to
+// end. With more rows it looks less far ahead than their products take, so codes are fetched by so many bytes (Zen 4: 0 and
+// 512 are worse for eight rows).
+constexpr int FEW = 2, AHEAD = 2048;
 
 inline __m512i broadcast4(const int8_t* bytes) {
     int32_t word;
@@ -27,7 +30,7 @@ inline void add_products(__m512i& sum, __m512i codes, __m512i x) {
 }
 
 // The compiler keeps sum[ROWS][COUNT] in registers: both loops have constant bounds. The totals of many rows would not
-// fit beside it.
+// fit beside it. A single sum would wait for itself, so the high halves of its codes have one of their own.
 template <int FORMAT, bool ZEROS, int ROWS, int COUNT>
 void tile(const Block* blocks, const Activations& x, int first_row, float* out) {
     std::fill(out, out + ROWS * COUNT * LANES, 0.0f);
@@ -35,29 +38,30 @@ void tile(const Block* blocks, const Activations& x, int first_row, float* out) 
     constexpr int STEP = FORMAT == INT4 ? 8 : 4;  // columns in 64 bytes of codes
     const __m128i power = _mm_cvtsi32_si128(__builtin_ctz(unsigned(blocks[0].zero)));  // of two, that zero is
     for (int g = 0; g < x.groups; ++g) {
-        __m512i sum[ROWS][COUNT];
+        const uint8_t* codes[COUNT];
+        for (int b = 0; b < COUNT; ++b) codes[b] = blocks[b].codes(g);
+        __m512i sum[ROWS][COUNT], other = _mm512_setzero_si512();
         const int32_t* sums = x.sums + size_t(g) * x.pitch + first_row;
         for (int r = 0; r < ROWS; ++r) {
             const __m512i bytes = _mm512_set1_epi32(sums[r]), middle = _mm512_sll_epi32(bytes, power);
             for (int b = 0; b < COUNT; ++b) {
-                const auto* zeros = reinterpret_cast<const __m128i*>(blocks[b].zeros + g * LANES);
+                const auto* zeros = reinterpret_cast<const __m128i*>(blocks[b].zeros(g));
                 sum[r][b] = ZEROS ? _mm512_mullo_epi32(bytes, _mm512_cvtepu8_epi32(_mm_loadu_si128(zeros))) : middle;
             }
         }
         const int8_t* row = x.codes + size_t(first_row) * x.stride + size_t(g) * x.group;
-        const size_t offset = size_t(g) * x.group * 64 / STEP;
         for (int k = 0; k < x.group; k += STEP) {
             for (int b = 0; b < COUNT; ++b) {
-                const uint8_t* codes = blocks[b].codes + offset + size_t(k) * 64 / STEP;
-                const __m512i packed = _mm512_loadu_si512(codes);
-                if (ROWS <= 4) _mm_prefetch(reinterpret_cast<const char*>(codes + AHEAD), _MM_HINT_T0);
+                const uint8_t* from = codes[b] + size_t(k) * 64 / STEP;
+                const __m512i packed = _mm512_loadu_si512(from);
+                if (ROWS > FEW) _mm_prefetch(reinterpret_cast<const char*>(from + AHEAD), _MM_HINT_T0);
                 if (FORMAT == INT4) {
                     const __m512i low = _mm512_and_si512(packed, low_half);
                     const __m512i high = _mm512_and_si512(_mm512_srli_epi16(packed, 4), low_half);
                     for (int r = 0; r < ROWS; ++r) {
                         const int8_t* at = row + size_t(r) * x.stride + k;
                         add_products(sum[r][b], low, broadcast4(at));
-                        add_products(sum[r][b], high, broadcast4(at + 4));
+                        add_products(ROWS * COUNT == 1 ? other : sum[r][b], high, broadcast4(at + 4));
                     }
                 } else {
                     for (int r = 0; r < ROWS; ++r)
@@ -65,6 +69,7 @@ void tile(const Block* blocks, const Activations& x, int first_row, float* out) 
                 }
             }
         }
+        if (ROWS * COUNT == 1) sum[0][0] = _mm512_add_epi32(sum[0][0], other);
         // Many sums go by way of memory: the compiler finds no registers for what follows beside them.
         alignas(64) int32_t found[ROWS][COUNT][LANES];
         for (int r = 0; r < ROWS; ++r)
@@ -73,7 +78,7 @@ void tile(const Block* blocks, const Activations& x, int first_row, float* out) 
         const float* scales = x.scales + size_t(g) * x.pitch + first_row;
         for (int b = 0; b < COUNT; ++b) {
             const __m512 scale =
-                _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(blocks[b].scales + g * LANES)));
+                _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(blocks[b].scales(g))));
             for (int r = 0; r < ROWS; ++r) {
                 const __m512 value = _mm512_cvtepi32_ps(_mm512_load_si512(found[r][b]));
                 const __m512 both = _mm512_mul_ps(scale, _mm512_set1_ps(scales[r]));
@@ -84,11 +89,21 @@ void tile(const Block* blocks, const Activations& x, int first_row, float* out) 
     }
 }
 
+template <int FORMAT, bool ZEROS>
+void tile_few(const Block* blocks, int count, const Activations& x, int first_row, int rows, float* out) {
+    for (int b = 0; b < count; ++b) {
+        float values[FEW * LANES];
+        if (rows == 1)
+            tile<FORMAT, ZEROS, 1, 1>(blocks + b, x, first_row, values);
+        else
+            tile<FORMAT, ZEROS, 2, 1>(blocks + b, x, first_row, values);
+        for (int r = 0; r < rows; ++r) std::copy_n(values + r * LANES, LANES, out + (r * count + b) * LANES);
+    }
+}
+
 template <int FORMAT, bool ZEROS, int COUNT>
 void tile_rows(const Block* blocks, const Activations& x, int first_row, int rows, float* out) {
     switch (rows) {
-        case 1: return tile<FORMAT, ZEROS, 1, COUNT>(blocks, x, first_row, out);
-        case 2: return tile<FORMAT, ZEROS, 2, COUNT>(blocks, x, first_row, out);
         case 3: return tile<FORMAT, ZEROS, 3, COUNT>(blocks, x, first_row, out);
         case 4: return tile<FORMAT, ZEROS, 4, COUNT>(blocks, x, first_row, out);
         case 5: return tile<FORMAT, ZEROS, 5, COUNT>(blocks, x, first_row, out);
@@ -100,15 +115,13 @@ void tile_rows(const Block* blocks, const Activations& x, int first_row, int row
 
 template <int FORMAT, bool ZEROS>
 void tile_count(const Block* blocks, int count, const Activations& x, int first_row, int rows, float* out) {
-    switch (count) {
-        case 1: return tile_rows<FORMAT, ZEROS, 1>(blocks, x, first_row, rows, out);
-        case 2: return tile_rows<FORMAT, ZEROS, 2>(blocks, x, first_row, rows, out);
-        default: return tile_rows<FORMAT, ZEROS, 4>(blocks, x, first_row, rows, out);
-    }
+    if (rows <= FEW) return tile_few<FORMAT, ZEROS>(blocks, count, x, first_row, rows, out);
+    return count == 1 ? tile_rows<FORMAT, ZEROS, 1>(blocks, x, first_row, rows, out)
+                      : tile_rows<FORMAT, ZEROS, 2>(blocks, x, first_row, rows, out);
 }
 
 void tile_any(const Block* blocks, int count, int format, const Activations& x, int first_row, int rows, float* out) {
-    const bool zeros = blocks[0].zeros != nullptr;
+    const bool zeros = blocks[0].has_zeros;
     if (format == INT4)
         return zeros ? tile_count<INT4, true>(blocks, count, x, first_row, rows, out)
                      : tile_count<INT4, false>(blocks, count, x, first_row, rows, out);

@@ -93,25 +93,32 @@ struct ManyAttention {
     float* y;                // [tokens, heads, head size]
 };
 
-enum Kind : int32_t { LINEAR = 0, ROUTE = 1, EXPERTS = 2, HEADS_TO_CACHE = 3, ATTENTION = 4, MANY_ATTENTION = 5 };
+// The logits of a vocabulary from a matrix that is the sum of two: all from the first, and of each row the blocks with
+// the largest of them from both, as `head.py` defines it.
+struct Head {
+    Matrix high;
+    Matrix low;
+    const float* x;  // [rows, columns]
+    int32_t rows;
+    const float* norm;  // [columns]
+    float eps;
+    int32_t refined;  // blocks of a row; as many as there are, or more: all
+    float* y;         // [rows, outputs]
+};
+
+enum Kind : int32_t {
+    LINEAR = 0,
+    ROUTE = 1,
+    EXPERTS = 2,
+    HEADS_TO_CACHE = 3,
+    ATTENTION = 4,
+    MANY_ATTENTION = 5,
+    HEAD = 6
+};
 
 struct Operation {
     int32_t kind;
     const void* call;
-};
-
-// Codes and scales of a matrix.
-struct Choice {
-    const float* x;  // [rows, columns], columns a multiple of group
-    int32_t rows;
-    int32_t columns;
-    int32_t group;
-    int32_t bits;
-    int32_t tries;
-    float widest;
-    float narrowest;
-    uint8_t* codes;    // [rows, columns]
-    uint16_t* scales;  // [rows, columns / group]
 };
 
 // Memory that stays between calls, so that none is asked for within one.
@@ -146,6 +153,7 @@ struct Quantized {
 struct Scratch {
     Quantized input, hidden;
     std::vector<float> rows;
+    std::vector<int> chosen;
 };
 
 // Before the threads start, `reserve` makes room for a call; then all of them `run` it. What follows waits first.
@@ -155,6 +163,7 @@ void reserve(const Experts& call, Scratch& scratch);
 void reserve(const HeadsToCache& call, Scratch& scratch);
 void reserve(const Attention& call, Scratch& scratch);
 void reserve(const ManyAttention& call, Scratch& scratch);
+void reserve(const Head& call, Scratch& scratch);
 
 void run(const Kernels& kernels, const Linear& call, Scratch& scratch, const Team& team);
 void run(const Kernels& kernels, const Route& call, Scratch& scratch, const Team& team);
@@ -162,5 +171,6 @@ void run(const Kernels& kernels, const Experts& call, Scratch& scratch, const Te
 void run(const Kernels& kernels, const HeadsToCache& call, Scratch& scratch, const Team& team);
 void run(const Kernels& kernels, const Attention& call, Scratch& scratch, const Team& team);
 void run(const Kernels& kernels, const ManyAttention& call, Scratch& scratch, const Team& team);
+void run(const Kernels& kernels, const Head& call, Scratch& scratch, const Team& team);
 
 }  // namespace qwen3vl

@@ -14,18 +14,24 @@ inline Floats code_of(const Floats& x, float inverse, float low, float high) {
 }
 
 // x: [group], a multiple of 16 and at most 128.
-uint16_t choose_group(const float* x, int group, int bits, int tries, float widest, float narrowest, uint8_t* codes) {
-    const int middle = 1 << (bits - 1);
-    const float low = float(bits == 8 ? 1 - middle : -middle), high = float(middle - 1);
+uint16_t choose_group(const Choice& choice, const float* x, uint8_t* codes) {
+    const int group = choice.group, tries = choice.tries;
+    const float low = float(choice.low), high = float(choice.high);
     float extreme = 0;
     for (int k = 0; k < group; ++k)
         if (std::fabs(x[k]) > std::fabs(extreme)) extreme = x[k];
-    const float whole = extreme / low;
+    float whole = extreme / low;
+    if (tries == 1) {
+        float other = 0;
+        for (int k = 0; k < group; ++k) other = std::max(other, extreme > 0 ? -x[k] : x[k]);
+        if (other / high > std::fabs(whole)) whole = std::copysign(other / high, whole);
+    }
     float best = 0, least = INFINITY;
     for (int step = 0; step < tries; ++step) {
         float scale = whole;
         if (tries > 1) {
-            scale = whole * (widest - (widest - narrowest) * float(step) / float(tries));
+            const float span = choice.widest - choice.narrowest;
+            scale = whole * (choice.widest - span * float(step) / float(tries));
             const float inverse = scale == 0 ? 0 : 1 / scale;
             Floats products = {}, squares = {};
             for (int k = 0; k < group; k += LANES) {
@@ -51,7 +57,7 @@ uint16_t choose_group(const float* x, int group, int bits, int tries, float wide
     }
     const float inverse = best == 0 ? 0 : 1 / best;
     for (int k = 0; k < group; k += LANES) {
-        const Floats code = code_of(at<Floats>(x + k), inverse, low, high) + all(float(middle));
+        const Floats code = code_of(at<Floats>(x + k), inverse, low, high) + all(float(choice.middle));
         for (int i = 0; i < LANES; ++i) codes[k + i] = uint8_t(code[i]);
     }
     return uint16_t(_cvtss_sh(best, 0));

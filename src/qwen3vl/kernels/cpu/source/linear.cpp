@@ -10,28 +10,16 @@ void reserve(const Linear& call, Scratch& scratch) {
 void run(const Kernels& kernels, const Linear& call, Scratch& scratch, const Team& team) {
     const Matrix& matrix = call.matrix;
     const Activations x = scratch.input.view(call.rows, matrix.padded_columns(), matrix.group);
-    team.share(call.rows, 1, [&](int first, int last) {
-        thread_local std::vector<float> normed;
-        for (int row = first; row < last; ++row) {
-            const float* from = call.x + size_t(call.stride) * row;
-            if (call.norm) {
-                float* room = grown(normed, matrix.columns);
-                kernels.rms_norm(from, call.norm, call.eps, matrix.columns, room);
-                from = room;
-            }
-            kernels.quantize(from, matrix.columns, x, row);
-        }
-    });
+    quantize_rows(kernels, call.x, call.rows, call.stride, call.norm, call.eps, matrix.columns, x, team);
     team.wait();
-    const int streams = streams_for(call.rows);
     if (call.swiglu) {
-        team.share(matrix.half_blocks(), streams / 2, [&](int first, int last) {
+        team.share(matrix.half_blocks(), 1, [&](int first, int last) {
             multiply_swiglu(kernels, matrix, x, 0, call.rows, first, last, call.y);
         });
         return;
     }
     const size_t outputs = size_t(matrix.rows) * matrix.halves;
-    team.share(matrix.blocks(), streams, [&](int first, int last) {
+    team.share(matrix.blocks(), MOST_BLOCKS, [&](int first, int last) {
         multiply(kernels, matrix, x, 0, call.rows, first, last,
                  [&](int row, int output, int count, const float* values) {
                      const size_t place = outputs * row + output;

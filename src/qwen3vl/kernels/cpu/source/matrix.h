@@ -1,11 +1,12 @@
 // What the kernels share: how a matrix of small integers lies in memory, and activations quantised to meet it.
 //
 // A matrix [rows, columns] is stored in blocks of 16 rows, so that one 512-bit register holds the same columns of 16
-// outputs and no product needs a horizontal sum. A block is its codes, then its scales, then (where the matrix has
-// them) its zero points:
+// outputs and no product needs a horizontal sum. A block is its groups of columns, and a group its codes, then its
+// scales, then (where the matrix has them) its zero points. So a product of few rows reads its matrix from one end to
+// the other, which is what processors foresee best:
 //   int8: for each 4 columns 64 bytes, byte 4 r + j = the code of row r, column j;
 //   int4: for each 8 columns 64 bytes, byte 4 r + j = column j of row r in the low half, column 4 + j in the high half;
-//   scales: for each group of columns 16 half-precision numbers; zero points: for each group 16 bytes.
+//   scales: 16 half-precision numbers; zero points: 16 bytes.
 // value = scale * (code - zero); without zero points zero is 8 for int4 and 128 for int8. Rows are padded to 16 (in a
 // matrix of two halves, such as gate and up, each half by itself), columns to whole groups, with zeros of value.
 #pragma once
@@ -17,7 +18,6 @@ namespace qwen3vl {
 
 enum Format : int32_t { INT8 = 8, INT4 = 4 };
 enum Level : int32_t { NONE = 0, AVX2 = 1, AVX512 = 2, AMX = 3 };
-enum Epilogue : int32_t { STORE = 0, ADD = 1, SWIGLU = 2 };
 
 constexpr int LANES = 16;
 
@@ -35,9 +35,9 @@ struct Matrix {
     int padded_columns() const { return groups() * group; }
     int half_blocks() const { return (rows + LANES - 1) / LANES; }
     int blocks() const { return half_blocks() * halves; }
-    size_t code_bytes() const { return size_t(padded_columns()) * LANES * format / 8; }
-    size_t scale_bytes() const { return size_t(groups()) * LANES * 2; }
-    size_t block_bytes() const { return code_bytes() + scale_bytes() + (has_zeros ? size_t(groups()) * LANES : 0); }
+    int code_bytes() const { return group * LANES * format / 8; }  // of a group
+    int group_bytes() const { return code_bytes() + LANES * (has_zeros ? 3 : 2); }
+    size_t block_bytes() const { return size_t(groups()) * group_bytes(); }
     size_t bytes() const { return block_bytes() * blocks(); }
     const uint8_t* block(int index) const { return data + block_bytes() * index; }
 };
@@ -51,19 +51,22 @@ struct Activations {
     int columns, stride, groups, group, pitch;
 };
 
-// One block's pieces; `codes` may point to an unpacked copy.
+// One block's pieces.
 struct Block {
-    const uint8_t* codes;
-    const uint16_t* scales;
-    const uint8_t* zeros;  // or null: all are `zero`
-    int32_t zero;
+    const uint8_t* data;
+    int code_bytes, group_bytes;
+    bool has_zeros;
+    int32_t zero;             // of codes without zero points of their own
+    const uint8_t* unpacked;  // all codes one a byte, for `wide`
+
+    const uint8_t* codes(int group) const { return data + size_t(group) * group_bytes; }
+    const uint16_t* scales(int group) const { return reinterpret_cast<const uint16_t*>(codes(group) + code_bytes); }
+    const uint8_t* zeros(int group) const { return codes(group) + code_bytes + 2 * LANES; }
 };
 
 inline Block block_of(const Matrix& matrix, int index) {
-    const uint8_t* start = matrix.block(index);
-    const uint8_t* scales = start + matrix.code_bytes();
-    return {start, reinterpret_cast<const uint16_t*>(scales),
-            matrix.has_zeros ? scales + matrix.scale_bytes() : nullptr, matrix.format == INT4 ? 8 : 128};
+    const int32_t zero = matrix.format == INT4 ? 8 : 128;
+    return {matrix.block(index), matrix.code_bytes(), matrix.group_bytes(), matrix.has_zeros != 0, zero, nullptr};
 }
 
 // The paged cache of a layer: keys and values [blocks, block size, kv heads, head size], as bfloat16, or as bytes with a
@@ -87,18 +90,34 @@ struct Queries {
     int first_place;  // of the first token: it sees the keys up to there
 };
 
+// Codes and scales of a matrix.
+struct Choice {
+    const float* x;  // [rows, columns], columns a multiple of group
+    int32_t rows;
+    int32_t columns;
+    int32_t group;
+    int32_t middle;  // the code of zero
+    int32_t low;     // the least and the largest code, from the middle
+    int32_t high;
+    int32_t tries;
+    float widest;
+    float narrowest;
+    uint8_t* codes;    // [rows, columns]
+    uint16_t* scales;  // [rows, columns / group]
+};
+
 constexpr int QUERIES = 64;
 constexpr int TILE = 64;  // keys that are looked at together
 
 // What an instruction set provides. All work on rows that are a thread's own.
 struct Kernels {
-    // out[row][lane] for up to `MOST_ROWS` rows and `count` blocks: out is [rows, count * 16], count 1, 2 or 4.
+    // out[row][lane] for up to `MOST_ROWS` rows and `MOST_BLOCKS` blocks: out is [rows, count * 16].
     void (*tile)(const Block* blocks, int count, int format, const Activations& x, int first_row, int rows, float* out);
-    // The same for many rows, up to `wide_rows` of them and one or two blocks, over codes that `unpack` has laid out.
+    // The same for many rows, up to `wide_rows` of them, and blocks that are unpacked.
     // From `least_wide` rows on that is worth the unpacking. Room must be behind `out` and behind the activations for
     // `wide_rows` whole rows.
     void (*wide)(const Block* blocks, int count, const Activations& x, int first_row, int rows, float* out);
-    // `count` codes of a block, one a byte.
+    // `count` codes, one a byte.
     void (*unpack)(const uint8_t* codes, int format, size_t count, uint8_t* out);
     int wide_rows;
     int least_wide;
@@ -126,11 +145,11 @@ struct Kernels {
     void (*turn_head)(const float* x, const float* weight, float eps, const float* cosines, const float* sines,
                       int size, float* out);
     // Codes of one group by the search of `packed.choose_codes`; returns its scale in half precision.
-    uint16_t (*choose_group)(const float* x, int group, int bits, int tries, float widest, float narrowest,
-                             uint8_t* codes);
+    uint16_t (*choose_group)(const Choice& choice, const float* x, uint8_t* codes);
 };
 
 constexpr int MOST_ROWS = 8;
+constexpr int MOST_BLOCKS = 2;  // at once: with the sums of `MOST_ROWS` rows they fill the registers
 constexpr int MOST_WIDE = 32;
 constexpr int NEVER = 1 << 30;
 constexpr int MOST_SHARED = 16;

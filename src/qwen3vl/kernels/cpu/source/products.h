@@ -9,7 +9,7 @@
 namespace qwen3vl {
 namespace {
 
-// Up to four blocks of a matrix, unpacked where that is for many rows.
+// Up to `MOST_BLOCKS` blocks of a matrix, unpacked where that is for many rows.
 class Strip {
   public:
     Strip(const Kernels& kernels, const Matrix& matrix, const int* indices, int count, int rows)
@@ -17,19 +17,19 @@ class Strip {
         for (int b = 0; b < count; ++b) blocks_[b] = block_of(matrix, indices[b]);
         if (!wide_) return;
         thread_local std::vector<uint8_t> unpacked;
-        const size_t size = size_t(matrix.padded_columns()) * LANES;
-        uint8_t* room = grown(unpacked, size * 2);
+        const size_t size = size_t(matrix.group) * LANES;
+        uint8_t* room = grown(unpacked, size * matrix.groups() * MOST_BLOCKS);
         for (int b = 0; b < count; ++b) {
-            kernels.unpack(blocks_[b].codes, format_, size, room + size * b);
-            blocks_[b].codes = room + size * b;
+            blocks_[b].unpacked = room;
+            for (int g = 0; g < matrix.groups(); ++g, room += size)
+                kernels.unpack(blocks_[b].codes(g), format_, size, room);
         }
     }
 
     // Calls emit(row, values [count * 16]) for each row from 0 on; they are the rows of x from `first_row` on.
     template <typename Emit>
     void multiply(const Activations& x, int first_row, int rows, const Emit& emit) const {
-        alignas(64) float values[MOST_WIDE * 2 * LANES];
-        static_assert(MOST_ROWS * 4 <= MOST_WIDE * 2);
+        alignas(64) float values[MOST_WIDE * MOST_BLOCKS * LANES];
         const int most = wide_ ? kernels_.wide_rows : MOST_ROWS;
         for (int row = 0; row < rows; row += most) {
             const int some = std::min(most, rows - row);
@@ -43,14 +43,27 @@ class Strip {
 
   private:
     const Kernels& kernels_;
-    Block blocks_[4];
+    Block blocks_[MOST_BLOCKS];
     int count_, format_;
     bool wide_;
 };
 
-// How many blocks a tile takes at once: with few rows many streams keep the memory busy, with more rows their sums fill
-// the registers.
-inline int streams_for(int rows) { return rows <= 2 ? 4 : 2; }
+// Rows of x, normalised where there is a norm, as bytes.
+inline void quantize_rows(const Kernels& kernels, const float* x, int rows, int stride, const float* norm, float eps,
+                          int columns, const Activations& to, const Team& team) {
+    team.share(rows, 1, [&](int first, int last) {
+        thread_local std::vector<float> normed;
+        for (int row = first; row < last; ++row) {
+            const float* from = x + size_t(stride) * row;
+            if (norm) {
+                float* room = grown(normed, columns);
+                kernels.rms_norm(from, norm, eps, columns, room);
+                from = room;
+            }
+            kernels.quantize(from, columns, to, row);
+        }
+    });
+}
 
 // Calls work(first row, count) for parts of the rows whose bytes stay in a core's cache while the outputs pass by.
 template <typename Work>
@@ -99,11 +112,11 @@ template <typename Emit>
 void multiply(const Kernels& kernels, const Matrix& matrix, const Activations& x, int first_row, int rows,
               int first_block, int last_block, const Emit& emit) {
     in_chunks(kernels, x, rows, [&](int chunk, int some) {
-        in_strips(first_block, last_block, streams_for(rows), [&](int block, int count) {
-            int indices[4];
+        in_strips(first_block, last_block, MOST_BLOCKS, [&](int block, int count) {
+            int indices[MOST_BLOCKS];
             for (int b = 0; b < count; ++b) indices[b] = block + b;
             const Strip strip(kernels, matrix, indices, count, some);
-            Span spans[4];
+            Span spans[MOST_BLOCKS];
             const int number = spans_of(matrix, block, count, spans);
             strip.multiply(x, first_row + chunk, some, [&](int row, const float* values) {
                 for (int s = 0; s < number; ++s)
@@ -118,20 +131,16 @@ inline void multiply_swiglu(const Kernels& kernels, const Matrix& matrix, const 
                             int rows, int first_block, int last_block, float* h) {
     const int half = matrix.half_blocks();
     in_chunks(kernels, x, rows, [&](int chunk, int some) {
-        in_strips(first_block, last_block, streams_for(rows) / 2, [&](int block, int pairs) {
-            int indices[4];
-            for (int p = 0; p < pairs; ++p) {
-                indices[p] = block + p;
-                indices[pairs + p] = half + block + p;
-            }
-            const Strip strip(kernels, matrix, indices, 2 * pairs, some);
-            const int valid = std::min(pairs * LANES, matrix.rows - block * LANES);
+        for (int block = first_block; block < last_block; ++block) {
+            const int indices[] = {block, half + block};
+            const Strip strip(kernels, matrix, indices, 2, some);
+            const int valid = std::min(LANES, matrix.rows - block * LANES);
             strip.multiply(x, first_row + chunk, some, [&](int row, const float* gate) {
                 float* to = h + size_t(chunk + row) * matrix.rows + block * LANES;
                 fetch_ahead(to + size_t(matrix.rows) * kernels.wide_rows, valid);
-                kernels.swiglu(gate, gate + pairs * LANES, valid, to);
+                kernels.swiglu(gate, gate + LANES, valid, to);
             });
-        });
+        }
     });
 }
 
