@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import time
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -183,6 +184,16 @@ def test_a_long_answer_is_read_in_linear_time() -> None:
 
     seconds(50)
     assert seconds(1600) < 10 * seconds(400)
+
+
+@pytest.mark.parametrize("task", ["video_events", "video_when"])
+@pytest.mark.parametrize("unit", ["7", "1:", "1.", "7 ", "1 -", "0:1 "])
+def test_a_row_of_digits_is_read_at_once(task: str, unit: str) -> None:
+    """A search that began anew within each number would take minutes."""
+    recorded = next(each for each in RECORDED.values() if each.task == task)
+    began = time.process_time()
+    read(replace(recorded, text=unit * (100_000 // len(unit))))
+    assert time.process_time() - began < 5
 
 
 def test_places_are_in_pixels_and_in_thousandths() -> None:

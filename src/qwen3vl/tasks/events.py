@@ -13,8 +13,9 @@ from typing import Any
 
 from qwen3vl.tasks.loose_json import json_objects
 
-_CLOCK = r"(?:\d{1,3}:)?\d{1,3}:\d{1,2}(?:\.\d+)?"
-_SECONDS = r"\d+(?:\.\d+)?"
+# No number is longer, and none begins within another: else a search through a long row of digits would take its square.
+_CLOCK = r"(?:\d{1,3}:)?\d{1,3}:\d{1,2}(?:\.\d{1,20})?"
+_SECONDS = r"(?<!\d)\d{1,10}(?:\.\d{1,20})?"
 _UNIT = r"\s*(?:seconds?\b|secs?\b|s\b|秒)"
 _MOMENT = re.compile(rf"({_CLOCK})|({_SECONDS}){_UNIT}|\b({_SECONDS})\b")
 _RANGE = re.compile(
