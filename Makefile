@@ -23,7 +23,7 @@ serve: $(VENV)/run.stamp
 # browsers and processes is run once more, and the summary says which tests needed that. pytest comes last, so that its
 # summary is the last line.
 test: $(VENV)/dev.stamp lint
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --reruns 1 -r R --durations 20 --durations-min 5 $(ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --reruns 1 -r R --durations 20 --durations-min 5 $(ARGS)
 
 lint: $(VENV)/dev.stamp
 	$(BIN)/ruff format --check .

@@ -79,7 +79,7 @@ def test_processes_share_the_work(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """Two of them give each answer once, in the same order and the same words, twins in the strongest mode alone."""
-    asked = ["--mode", "fast", "--mode", "full", "--tasks", "count,color", "--samples", "9", "--paraphrases"]
+    asked = ["--mode", "fast", "--mode", "full", "--tasks", "count,color", "--samples", "4", "--paraphrases"]
     found = []
     for jobs in ("1", "2"):
         file = tmp_path / f"{jobs}.jsonl"
@@ -90,7 +90,7 @@ def test_processes_share_the_work(
     assert [(line["name"], line["mode"], line["worded"]) for line in one] == [
         (f"{task}/{number}", *asked)
         for task in ("count", "color")
-        for number in range(9)
+        for number in range(4)
         for asked in (("fast", "held_out"), ("full", "held_out"), ("full", "train"))
     ]
     assert [{**line, "scores": None} for line in one] == [{**line, "scores": None} for line in two]

@@ -27,7 +27,8 @@ def test_packed_weights_are_drawn_as_large_as_real_ones(
 ) -> None:
     write_packed(small, tmp_path / "packed", quantization)
     assert saved.stored_quantization(tmp_path / "packed") == quantization
-    network = Qwen3VL.empty(small.config, torch.device("cpu"), torch.float32, QUANTIZATIONS[quantization])
+    packings = QUANTIZATIONS[quantization]
+    network = Qwen3VL.empty(small.config, torch.device("cpu"), torch.float32, packings, torch.bfloat16)
     saved.load(network, tmp_path / "packed")
     for matrix in network.packed().values():
         values = matrix.dequantize()

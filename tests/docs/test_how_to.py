@@ -26,7 +26,7 @@ INDEX = DOCS / "how-to" / "README.md"
 HOW_TO = sorted(page for page in INDEX.parent.glob("*.md") if page != INDEX)
 PICTURES = sorted((DOCS / "pictures").iterdir())
 LARGEST, LARGEST_TOGETHER = 150_000, 2_500_000  # bytes
-SHORT = 48  # tokens of an answer: that there is one is enough
+SHORT = 16  # tokens of an answer: that there is one is enough
 
 Shell = Callable[[str], subprocess.CompletedProcess[str]]
 

@@ -267,7 +267,7 @@ def test_tokens_mean_what_the_engine_writes_for_them() -> None:
 
 
 def test_many_threads_compile_at_once(engine: Engine) -> None:
-    grammars = [Grammar("regex", f"x{{{i}}}") for i in range(2, 90)]
+    grammars = [Grammar("regex", f"x{{{i}}}") for i in range(2, 42)]
     texts: list[tuple[int, str]] = []
 
     def work(part: list[Grammar]) -> None:
@@ -280,7 +280,7 @@ def test_many_threads_compile_at_once(engine: Engine) -> None:
         thread.start()
     for thread in threads:
         thread.join()
-    assert sorted(texts) == [(i, "x" * i) for i in range(2, 90)]
+    assert sorted(texts) == [(i, "x" * i) for i in range(2, 42)]
 
 
 def test_random_schemas_give_what_they_ask(engine: Engine) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 import re
 import zlib
@@ -12,9 +13,10 @@ import torch
 from qwen3vl import Engine
 from qwen3vl.engine.loops import LONGEST_PERIOD, LoopDetector, repeated_tokens
 from qwen3vl.engine.options import GenerationOptions
+from qwen3vl.engine.scheduler import Chunk
 from qwen3vl.engine.streams import collect
 from qwen3vl.errors import InputError
-from support.engines import device
+from support.engines import Run, device
 from support.inputs import user
 
 
@@ -85,11 +87,12 @@ def test_in_the_engine(stop_loops: bool) -> None:
     options = GenerationOptions(max_tokens=900, temperature=0.0, stop_loops=stop_loops, ignore_eos=True)
     cycle = torch.tensor([40, 41, 42])
 
-    def looping(run):  # type: ignore[no-untyped-def]
-        steps = iter(range(10_000))
+    def looping(run: Run) -> Run:
+        """In the place of the network."""
+        steps = itertools.count()
 
-        def replaced(chunks):  # type: ignore[no-untyped-def]
-            logits = run(chunks)
+        def replaced(chunks: list[Chunk]) -> torch.Tensor:
+            logits = torch.zeros(sum(len(chunk.rows) for chunk in chunks), 500)
             logits[:, cycle[next(steps) % 3]] = 1000.0
             return logits
 

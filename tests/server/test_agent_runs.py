@@ -95,7 +95,8 @@ def test_stopping_ends_everything() -> None:
         model.gate = asyncio.Event()  # the model thinks for ever
         session = await start(api)
         waiting = asyncio.create_task(api.post(f"/sessions/{session['id']}/propose"))
-        await asyncio.sleep(1.5)
+        while not model.asked:
+            await asyncio.sleep(0.02)
         view = (await api.get(f"/sessions/{session['id']}")).json()
         assert (view["state"], view["busy"]) == ("proposing", True)
         await post(api, session, "propose", status=409)

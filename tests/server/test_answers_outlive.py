@@ -15,7 +15,7 @@ from qwen3vl import Engine
 from qwen3vl.store import Store
 from support.conversations import ask, events, make
 from support.engines import is_idle
-from support.processes import server_process
+from support.processes import server_afterwards, server_process
 from support.server import MODELS, endless_model, wait_until
 
 
@@ -93,7 +93,7 @@ def test_what_was_shown_outlives_the_process(tmp_path: Path, end: signal.Signals
         # One that is told to end says so itself; of one that is killed the next finds it.
         assert left.state == ("interrupted" if end == signal.SIGTERM else "running")
         assert left.text.startswith(shown)
-    with server_process(MODELS / "moe", tmp_path / "data") as (_, api):
+    with server_afterwards(MODELS / "moe", tmp_path / "data") as api:
         tree = api.get(f"/conversations/{conversation}").json()
         assert tree["messages"][:2] == [earlier["question"], earlier["answer"]]
         answer = tree["messages"][3]

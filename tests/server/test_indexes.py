@@ -22,7 +22,7 @@ from qwen3vl.settings import Settings
 from qwen3vl.store import Store
 from support.films import film
 from support.media_files import encode, noise
-from support.processes import server_process
+from support.processes import server_afterwards, server_process
 from support.scripted import Script
 from support.server import MODELS, serving, wait_until
 
@@ -217,7 +217,7 @@ def test_a_server_that_ended_goes_on(engine: Engine, tmp_path: Path, monkeypatch
 
 def test_what_was_described_outlives_a_killed_process(tmp_path: Path) -> None:
     with server_process(MODELS / "moe", tmp_path / "data") as (process, api):
-        index = begun(api, max_tokens=200)
+        index = begun(api, max_tokens=80, max_pixels=4096)
         wait_until(lambda: api.get(f"/indexes/{index}").json()["progress"]["described"] >= 1, seconds=60)
         shown = api.get(f"/indexes/{index}").json()["segments"]
         process.kill()
@@ -227,7 +227,7 @@ def test_what_was_described_outlives_a_killed_process(tmp_path: Path) -> None:
         kept = [segment.summary for segment in store.indexes.segments(left.id)]
     assert None in kept, "it was killed too late to show anything"
     assert all(summary in (None, now) for summary, now in zip([s["summary"] for s in shown], kept, strict=True))
-    with server_process(MODELS / "moe", tmp_path / "data") as (_, api):
+    with server_afterwards(MODELS / "moe", tmp_path / "data") as api:
         whole = at_end(api, index)
     now = [segment["summary"] for segment in whole["segments"]]
     assert all(summary in (None, after) for summary, after in zip(kept, now, strict=True))

@@ -58,7 +58,7 @@ def _cases() -> dict[str, Case]:
         "text",
     ]
     rng = np.random.default_rng(5)
-    long_text = " ".join(rng.choice(words) for _ in range(900))[:3950]
+    long_text = " ".join(rng.choice(words) for _ in range(900))[:2300]
     return {
         "text": Case([{"role": "system", "content": "Be brief."}, user("How many circles are there?")]),
         "image": Case([user(picture(256, 192, 1), "What color is the star?")]),

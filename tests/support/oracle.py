@@ -7,6 +7,7 @@ its own positions, vision tower, attention and cache do the rest. That our ids a
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,8 +37,16 @@ class Oracle:
             if hasattr(layer.mlp, "gate"):
                 layer.mlp.gate.top_k = count
 
-    def greedy(self, prompt: Prompt, new_tokens: int, clips: tuple[int, ...] = ()) -> Greedy:
-        """`clips`: for each video of the prompt, how many of its visuals belong to it."""
+    def greedy(self, prompt: Prompt, new_tokens: int, clips: tuple[int, ...] = (), guess: Sequence[int] = ()) -> Greedy:
+        """`clips`: for each video of the prompt, how many of its visuals belong to it.
+
+        `guess`: what the answer may be. If each of its tokens is the likeliest behind those before, it is the greedy
+        answer, which one pass shows; if not, the answer is written token by token.
+        """
+        if len(guess) == new_tokens:
+            logits = self.forced(prompt, list(guess), clips)
+            if logits.argmax(-1).tolist() == list(guess):
+                return Greedy(list(guess), logits)
         ids = torch.tensor([prompt.token_ids], device=self.device)
         out = self.model.generate(
             **self._inputs(ids, prompt, clips),

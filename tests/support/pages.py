@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urljoin
 
 import av
 import numpy as np
@@ -58,9 +59,13 @@ def page_site(model: Path = MODELS / "moe", settings: Settings | None = None) ->
             yield Site(url, services, engine)
 
 
-def open_page(page: Page, url: str) -> None:
-    """A new conversation, in English and by day."""
+def open_page(page: Page, url: str, **chosen: str) -> None:
+    """A new conversation, in English and by day; or with a `language` and `colours` that were chosen before."""
     page.goto("about:blank")
+    if chosen:
+        page.goto(urljoin(url, "/health"))  # of the same origin, and loaded at once
+        keep = "(all) => Object.entries(all).forEach(([name, value]) => localStorage.setItem(`qwen3vl.${name}`, value))"
+        page.evaluate(keep, chosen)
     page.goto(url)
     page.wait_for_selector(READY, timeout=30_000)
 

@@ -1,4 +1,4 @@
-"""A server in a process of its own, which a test can kill."""
+"""A server in a process of its own, which a test can kill, and one in this process that finds what the other left."""
 
 from __future__ import annotations
 
@@ -10,6 +10,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
+
+from qwen3vl.server import Services, create_app
+from qwen3vl.settings import ModelSettings, ServerSettings, Settings
+from support.server import serving
 
 SERVER = """
 import sys
@@ -37,3 +41,18 @@ def server_process(model: Path, data: Path) -> Iterator[tuple[subprocess.Popen[s
                 yield process, api
         finally:
             process.kill()
+
+
+@contextmanager
+def server_afterwards(model: Path, data: Path) -> Iterator[httpx.Client]:
+    """The next life of a server that has ended: it knows nothing but its folder, as a new process would."""
+    settings = Settings(
+        model=ModelSettings(name=str(model), device="cpu", memory="1GiB"),  # type: ignore[arg-type]
+        server=ServerSettings(data_dir=data),
+    )
+    with (
+        Services.open(settings) as services,
+        serving(create_app(services)) as url,
+        httpx.Client(base_url=f"{url}/v1", timeout=60) as api,
+    ):
+        yield api

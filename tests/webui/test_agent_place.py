@@ -14,9 +14,8 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from qwen3vl.engine.outputs import Delta, TokenLogprob
-from qwen3vl.settings import ServerSettings, Settings
 from support.browser import Watched
-from support.pages import Site, no_sideways, open_page, page_site, shoot
+from support.pages import Site, no_sideways, open_page, shoot
 from support.scripted import USAGE, Script
 
 WIDTH, HEIGHT = 640, 400
@@ -68,12 +67,6 @@ class _Sure:
 
     async def aclose(self) -> None:
         await self._stream.aclose()
-
-
-@pytest.fixture(scope="module")
-def shared() -> Iterator[Site]:
-    with page_site(settings=Settings(server=ServerSettings(agent_sessions=1))) as site:
-        yield site
 
 
 @pytest.fixture
@@ -245,22 +238,13 @@ def test_errors_are_in_the_pages_language(page: Page, browser: Watched, agents: 
         api.delete(f"/sessions/{made}")
     page.goto(f"{agents.url}/#agent={made}")
     expect(page.get_by_role("alert")).to_have_text("这个代理已不存在（服务器可能重启过）")
-    page.get_by_role("button", name="English").click()
-    page.evaluate("localStorage.clear()")
     browser.complaints.clear()  # the browser's own notes of statuses
 
 
 @pytest.mark.parametrize(("language", "colours", "width"), [("zh", "dark", 390)])
 def test_looks(page: Page, agents: Site, language: str, colours: str, width: int) -> None:
     page.set_viewport_size({"width": width, "height": 860})
-    open_page(page, agents.url)
-    page.evaluate(
-        "([language, colours]) => { localStorage.setItem('qwen3vl.language', language);"
-        "localStorage.setItem('qwen3vl.colours', colours); }",
-        [language, colours],
-    )
-    page.goto("about:blank")
-    open_page(page, f"{agents.url}/#agent")
+    open_page(page, f"{agents.url}/#agent", language=language, colours=colours)
     name = f"{language}-{colours}-{width}-agent"
 
     def look(state: str) -> None:
@@ -295,7 +279,6 @@ def test_looks(page: Page, agents: Site, language: str, colours: str, width: int
     page.locator('[data-key="stop"]').click()
     expect(page.locator('[data-key="again"]')).to_be_visible()
     look("stopped")
-    page.evaluate("localStorage.clear()")
 
 
 # What is said by the page that the agent works on, by the model, or by a person.

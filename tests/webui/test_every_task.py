@@ -23,7 +23,7 @@ from playwright.sync_api import Page, expect
 from qwen3vl.drawn import Sample, Turn, draw
 from qwen3vl.tasks.registry import TASKS
 from support.drawing import Rectangle, iou
-from support.pages import READY, Site, film_of, no_sideways, on_picture, png, send_files
+from support.pages import Site, film_of, no_sideways, on_picture, open_page, png, send_files
 from support.server import wait_until
 
 LOOKS = {"en": (1280, 860), "zh": (390, 844)}
@@ -265,11 +265,7 @@ def file_of(sample: Sample, task: str) -> Any:
 def start(page: Page, site: Site, language: str) -> None:
     width, height = LOOKS[language]
     page.set_viewport_size({"width": width, "height": height})
-    page.goto(site.url)
-    if page.evaluate("localStorage.getItem('qwen3vl.language')") != language:
-        page.evaluate("(language) => localStorage.setItem('qwen3vl.language', language)", language)
-        page.reload()
-    page.wait_for_selector(READY)
+    open_page(page, site.url, language=language)
 
 
 def put(page: Page, task: str, given: Any, choices: dict[str, str]) -> None:

@@ -56,14 +56,7 @@ LOOKS = [("en", "light", 1360), ("zh", "dark", 390)]
 @pytest.mark.parametrize(("language", "colours", "width"), LOOKS)
 def test_every_state_fits_and_is_translated(page: Page, site: Site, language: str, colours: str, width: int) -> None:
     page.set_viewport_size({"width": width, "height": 860 if width > 500 else 844})
-    open_page(page, site.url)
-    page.evaluate(
-        "([language, colours]) => { localStorage.setItem('qwen3vl.language', language);"
-        "localStorage.setItem('qwen3vl.colours', colours); }",
-        [language, colours],
-    )
-    page.reload()
-    page.wait_for_selector("#app[data-ready]")
+    open_page(page, site.url, language=language, colours=colours)
     look = Look(page, f"{language}-{colours}-{width}", language)
     look("empty")
 
@@ -127,7 +120,6 @@ def test_every_state_fits_and_is_translated(page: Page, site: Site, language: st
     expect(page.locator("dialog.models li")).not_to_have_count(0)
     look("models")
     page.keyboard.press("Escape")
-    page.evaluate("localStorage.clear()")
 
 
 class Look:

@@ -12,25 +12,42 @@ from pathlib import Path
 
 from playwright.sync_api import Page, expect
 
+from qwen3vl.server import Services, create_app
+from qwen3vl.settings import ModelSettings, ServerSettings, Settings
+from qwen3vl.webui import mount_page
 from support.browser import Watched
 from support.pages import Site, ask, open_page
-from support.server import endless_model, wait_until
+from support.server import endless_model, serving, wait_until
 
 SHOWN = ".turn.answer .said"
 
 
 @contextmanager
-def server(model: Path, data: Path, port: int) -> Iterator[subprocess.Popen[bytes]]:
+def process(model: Path, data: Path, port: int) -> Iterator[subprocess.Popen[bytes]]:
     """The command that people start, on a port of this machine."""
     program = [sys.executable, "-c", "from qwen3vl.cli import main; main()"]
     command = [*program, "serve", str(model), "--port", str(port), "--data-dir", str(data)]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
-    with subprocess.Popen([*command, "--memory", "1GiB"], env=environment, stderr=subprocess.DEVNULL) as process:
+    with subprocess.Popen([*command, "--memory", "1GiB"], env=environment, stderr=subprocess.DEVNULL) as started:
         try:
             wait_until(lambda: answers(port), seconds=60)
-            yield process
+            yield started
         finally:
-            process.kill()
+            started.kill()
+
+
+@contextmanager
+def another(model: Path, data: Path, port: int) -> Iterator[None]:
+    """The next server in the same place, which may live in this process: it need not be killed."""
+    settings = Settings(
+        model=ModelSettings(name=str(model), device="cpu", memory="1GiB"),  # type: ignore[arg-type]
+        server=ServerSettings(data_dir=data),
+    )
+    with Services.open(settings) as services:
+        app = create_app(services)
+        mount_page(app, services)
+        with serving(app, port):
+            yield
 
 
 def answers(port: int) -> bool:
@@ -45,15 +62,15 @@ def free_port() -> int:
 
 def test_a_killed_server_loses_nothing_that_was_shown(page: Page, browser: Watched, tmp_path: Path) -> None:
     model, data, port = endless_model(tmp_path / "endless"), tmp_path / "data", free_port()
-    with server(model, data, port) as process:
+    with process(model, data, port) as first:
         open_page(page, f"http://127.0.0.1:{port}")
         ask(page, "Read the text.", wait=False)
         wait_until(lambda: len(page.locator(SHOWN).inner_text()) > 60, seconds=30)
-        process.kill()
-        process.wait(timeout=30)
+        first.kill()
+        first.wait(timeout=30)
         expect(page.locator(".composer > [role=alert]")).to_contain_text("does not answer")
         shown = page.locator(SHOWN).inner_text().rstrip()
-    with server(model, data, port):
+    with another(model, data, port):
         # The page that was open finds its server again by itself, and so does one that is opened anew.
         expect(page.locator(".turn.answer .status")).to_contain_text("Interrupted", timeout=30_000)
         assert page.locator(SHOWN).inner_text().startswith(shown)

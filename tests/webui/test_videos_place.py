@@ -14,7 +14,7 @@ from playwright.sync_api import Page, expect
 
 from support.browser import Watched
 from support.films import film
-from support.pages import Site, attach, no_sideways, open_page, page_site, send_files, shoot
+from support.pages import Site, attach, no_sideways, open_page, send_files, shoot
 from support.scripted import Script
 
 FILM = film([(0, 12), (1, 11), (2, 13), (3, 12)], container="webm", fps=2)
@@ -55,12 +55,6 @@ class Describer(Script):
 
 def colour(video: Any) -> str:
     return COLOURS[tuple(int(value > 128) for value in video.frames[0][2, 2])]  # type: ignore[index]
-
-
-@pytest.fixture(scope="module")
-def shared() -> Iterator[Site]:
-    with page_site() as site:
-        yield site
 
 
 @pytest.fixture
@@ -233,14 +227,7 @@ def test_a_video_too_large_for_a_question_is_handed_over(page: Page, videos: Sit
 def test_looks(page: Page, videos: Site, language: str, colours: str, width: int) -> None:
     page.set_viewport_size({"width": width, "height": 860})
     describer = describes(videos, allowed=2)
-    open_page(page, videos.url)
-    page.evaluate(
-        "([language, colours]) => { localStorage.setItem('qwen3vl.language', language);"
-        "localStorage.setItem('qwen3vl.colours', colours); }",
-        [language, colours],
-    )
-    page.goto("about:blank")
-    open_page(page, f"{videos.url}/#videos")
+    open_page(page, f"{videos.url}/#videos", language=language, colours=colours)
     name = f"{language}-{colours}-{width}-videos"
 
     def look(state: str) -> None:
@@ -273,4 +260,3 @@ def test_looks(page: Page, videos: Site, language: str, colours: str, width: int
     page.locator(".place .back").click()
     expect(page.locator(".entries li")).to_have_count(1)
     look("list")
-    page.evaluate("localStorage.clear()")
