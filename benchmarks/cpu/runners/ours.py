@@ -95,9 +95,13 @@ def _fill(network: Qwen3VL) -> None:
 
 
 def _sizes(network: Qwen3VL) -> dict[str, int]:
-    """Bytes by names that `Weights.of_sizes` understands."""
-    found = dict(network.named_parameters()) | {name: matrix.data for name, matrix in network.packed().items()}
-    return {name + ".experts" * (tensor.dim() == 3): tensor.nbytes for name, tensor in found.items()}
+    """Bytes by names that `Weights.of_sizes` understands. Of a matrix in planes a step reads the first, and of the
+    other so little that it does not count.
+    """
+    sizes = {name: tensor.nbytes for name, tensor in network.named_parameters()}
+    for name, matrix in network.packed().items():
+        sizes[name + ".experts" * (len(matrix.shape) == 3)] = matrix.data.nbytes // (2 if matrix.packing.planes else 1)
+    return sizes
 
 
 def _ahead(sequences: int, context: int) -> int:
