@@ -2,19 +2,23 @@
 
     python benchmarks/first_answer.py [--model models/moe] [--width 384 --height 256] [--rounds 9] [--dtype auto]
 
-Both get the same picture and question, decode the same number of tokens greedily on the CPU, transformers in float32
-and ours in `--dtype`, and start from the picture's pixels: processing, tokenising, vision tower and prefill are in the
-time to the first token. Caches that would make a repeated question free are off. Prints the medians, the spread (10th
-to 90th percentile) and the ratios of one run, and how many answers were the same; in float32 all must be.
+Each runs in a process of its own, for the threads of one would slow down the other. Both get the same picture and
+question, decode the same number of tokens greedily on the CPU, transformers in float32 and ours in `--dtype`, and start
+from the picture's pixels: processing, tokenising, vision tower and prefill are in the time to the first token. Caches
+that would make a repeated question free are off. Prints the medians, the spread (10th to 90th percentile) and the
+ratios of one run, and how many answers were the same; in float32 all must be.
 """
 
 from __future__ import annotations
 
 import argparse
+import multiprocessing
 import platform
 import statistics
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from multiprocessing.connection import Connection
 
 import numpy as np
 import PIL.Image
@@ -51,19 +55,38 @@ class Clock(BaseStreamer):
         pass
 
 
-def note(times: Times, start: float, at: list[float]) -> None:
-    times.first_token.append(at[0] - start)
-    times.per_second.append((len(at) - 1) / (at[-1] - at[0]))
+@dataclass
+class Answer:
+    ids: list[int]
+    first_token: float  # seconds
+    per_second: float
+
+    @classmethod
+    def of(cls, ids: list[int], start: float, at: list[float]) -> Answer:
+        return cls(ids, at[0] - start, (len(at) - 1) / (at[-1] - at[0]))
 
 
-def run_ours(engine: Engine, picture: PIL.Image.Image, tokens: int, times: Times) -> list[int]:
-    messages = [{"role": "user", "content": [{"type": "image", "image": picture}, {"type": "text", "text": QUESTION}]}]
-    start, at, ids = time.perf_counter(), [], []
-    for delta in engine.stream(messages, max_tokens=tokens, temperature=0.0, ignore_eos=True):
-        at.append(time.perf_counter())
-        ids += delta.token_ids
-    note(times, start, at)
-    return ids
+Answers = Callable[[PIL.Image.Image, int], Answer]
+
+
+def ours(arguments: argparse.Namespace) -> Answers:
+    engine = Engine.load(arguments.model, device="cpu", dtype=arguments.dtype, config=EngineConfig(feature_bytes=0))
+
+    def run(picture: PIL.Image.Image, tokens: int) -> Answer:
+        parts = [{"type": "image", "image": picture}, {"type": "text", "text": QUESTION}]
+        start, at, ids = time.perf_counter(), [], []
+        for delta in engine.stream(
+            [{"role": "user", "content": parts}], max_tokens=tokens, temperature=0.0, ignore_eos=True
+        ):
+            at.append(time.perf_counter())
+            ids += delta.token_ids
+        return Answer.of(ids, start, at)
+
+    return run
+
+
+def theirs(arguments: argparse.Namespace) -> Answers:
+    return Reference(arguments.model).run
 
 
 class Reference:
@@ -73,7 +96,7 @@ class Reference:
         self.tokenizer = AutoTokenizer.from_pretrained(folder)
         self.images = Qwen2VLImageProcessorPil.from_pretrained(folder)
 
-    def run(self, picture: PIL.Image.Image, tokens: int, times: Times) -> list[int]:
+    def run(self, picture: PIL.Image.Image, tokens: int) -> Answer:
         start = time.perf_counter()
         inputs = self.images(images=[picture], return_tensors="pt")
         pads = "<|image_pad|>" * (int(inputs["image_grid_thw"].prod()) // 4)
@@ -91,8 +114,36 @@ class Reference:
             streamer=clock,
             **inputs,
         )
-        note(times, start, clock.at)
-        return out[0, ids.shape[1] :].tolist()
+        return Answer.of(out[0, ids.shape[1] :].tolist(), start, clock.at)
+
+
+def serve(load: Callable[[argparse.Namespace], Answers], arguments: argparse.Namespace, parent: Connection) -> None:
+    """A peer's process: for each number that comes, the answer on the picture of that number. 0 ends it."""
+    torch.set_num_threads(arguments.threads)
+    answer = load(arguments)
+    parent.send("loaded")
+    while number := parent.recv():
+        # A new picture each time: nothing is found in a cache.
+        pixels = np.random.default_rng(number).integers(0, 256, (arguments.height, arguments.width, 3), dtype=np.uint8)
+        parent.send(answer(PIL.Image.fromarray(pixels), arguments.tokens))
+
+
+class Peer:
+    def __init__(self, load: Callable[[argparse.Namespace], Answers], arguments: argparse.Namespace) -> None:
+        spawn = multiprocessing.get_context("spawn")
+        self._pipe, other = spawn.Pipe()
+        self._process = spawn.Process(target=serve, args=(load, arguments, other), daemon=True)
+        self._process.start()
+        assert self._pipe.recv() == "loaded"
+
+    def answer(self, number: int) -> Answer:
+        self._pipe.send(number)
+        answer: Answer = self._pipe.recv()
+        return answer
+
+    def close(self) -> None:
+        self._pipe.send(0)
+        self._process.join()
 
 
 def main() -> None:
@@ -105,26 +156,21 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--dtype", default="float32", help="of ours: float32, or auto, which is what users get")
     arguments = parser.parse_args()
-    torch.set_num_threads(arguments.threads)
-    rng = np.random.default_rng(0)
-
-    reference = Reference(arguments.model)
-    ours, theirs, equal = Times(), Times(), 0
-    with Engine.load(
-        arguments.model, device="cpu", dtype=arguments.dtype, config=EngineConfig(feature_bytes=0)
-    ) as engine:
-        for number in range(arguments.rounds + 2):
-            # A new picture each time: nothing is found in a cache.
-            pixels = rng.integers(0, 256, (arguments.height, arguments.width, 3), dtype=np.uint8)
-            picture = PIL.Image.fromarray(pixels)
-            warm = number >= 2
-            same = [
-                run_ours(engine, picture, arguments.tokens, ours if warm else Times()),
-                reference.run(picture, arguments.tokens, theirs if warm else Times()),
-            ]
-            equal += warm and same[0] == same[1]
-            if same[0] != same[1] and arguments.dtype == "float32":
-                raise SystemExit(f"round {number}: the answers differ")
+    peers = {"qwen3vl": Peer(ours, arguments), "transformers": Peer(theirs, arguments)}
+    times, equal = {name: Times() for name in peers}, 0
+    for number in range(1, arguments.rounds + 3):
+        answers = {name: peer.answer(number) for name, peer in peers.items()}
+        same = answers["qwen3vl"].ids == answers["transformers"].ids
+        if not same and arguments.dtype == "float32":
+            raise SystemExit(f"round {number}: the answers differ")
+        if number <= 2:
+            continue  # warm
+        equal += same
+        for name, answer in answers.items():
+            times[name].first_token.append(answer.first_token)
+            times[name].per_second.append(answer.per_second)
+    for peer in peers.values():
+        peer.close()
     print(
         f"{arguments.model}, {arguments.width}x{arguments.height}, {arguments.tokens} tokens, {arguments.dtype}, "
         f"{arguments.rounds} rounds, {equal} answers the same"
@@ -134,10 +180,11 @@ def main() -> None:
         f"{platform.machine()}"
     )
     print(f"{'':14}{'first token, ms':>28}{'tokens/s':>28}")
-    for name, times in (("qwen3vl", ours), ("transformers", theirs)):
-        print(f"{name:14}{spread([1e3 * s for s in times.first_token]):>28}{spread(times.per_second):>28}")
-    first = statistics.median(t / o for t, o in zip(theirs.first_token, ours.first_token, strict=True))
-    decode = statistics.median(o / t for t, o in zip(theirs.per_second, ours.per_second, strict=True))
+    for name, each in times.items():
+        print(f"{name:14}{spread([1e3 * s for s in each.first_token]):>28}{spread(each.per_second):>28}")
+    own, other = times["qwen3vl"], times["transformers"]
+    first = statistics.median(t / o for t, o in zip(other.first_token, own.first_token, strict=True))
+    decode = statistics.median(o / t for o, t in zip(own.per_second, other.per_second, strict=True))
     print(f"{'ratio':14}{f'{first:.2f}x faster':>28}{f'{decode:.2f}x':>28}")
 
 
