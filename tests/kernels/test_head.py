@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from qwen3vl.kernels.cpu.library import Level
-from qwen3vl.kernels.head import MOST_REFINED_ROWS, REFINED, logits, logits_reference
+from qwen3vl.kernels.head import REFINED, logits, logits_reference
 from qwen3vl.kernels.linear import packed_linear_reference, round_activations
 from qwen3vl.kernels.norm import Norm
 from qwen3vl.kernels.packed import LANES, PackedMatrix, Packing
@@ -58,17 +58,18 @@ def test_the_largest_have_eight_bits_and_the_rest_four(level: Level) -> None:
 
 @pytest.mark.parametrize("level", LEVELS)
 def test_a_row_does_not_depend_on_its_neighbours(level: Level) -> None:
+    """A seed promises the same answer whatever else is in the batch."""
     weight, norm = head(4000, 128)
-    x = hidden_states(MOST_REFINED_ROWS, 128)
+    x = hidden_states(100, 128)
     together = logits(x, weight, norm, level=level)
-    for row in (0, 7, MOST_REFINED_ROWS - 1):
+    for row in (0, 7, 99):
         assert torch.equal(logits(x[row : row + 1], weight, norm, level=level)[0], together[row])
 
 
 @pytest.mark.parametrize("level", LEVELS)
-def test_many_rows_have_eight_bits_everywhere(level: Level) -> None:
-    weight, norm = head(3000, 128)
-    x = hidden_states(MOST_REFINED_ROWS + 1, 128)
+def test_a_small_vocabulary_has_eight_bits_everywhere(level: Level) -> None:
+    weight, norm = head(REFINED * LANES - 5, 128)
+    x = hidden_states(9, 128)
     difference = (logits(x, weight, norm, level=level) - packed_linear_reference(x, weight, norm=norm)).abs()
     assert (difference > 1e-3).float().mean() < ROUNDED
 

@@ -16,20 +16,19 @@ from qwen3vl.kernels.norm import Norm
 from qwen3vl.kernels.packed import LANES, PackedMatrix
 
 REFINED = 64  # blocks of 16 rows that are read to 8 bits for each row of logits
-MOST_REFINED_ROWS = 64  # of logits; for more, blocks read one by one come to as much as the plane in one piece
 
 
 def logits(x: torch.Tensor, weight: Weight, norm: Norm, *, level: cpu.Level | None = None) -> torch.Tensor:
     """`norm(x) W^T`, float32 [rows, vocabulary] of x [rows, hidden]. Of a weight in two planes the `REFINED` blocks
-    with the largest estimate of each row have 8 bits and all others 4; of more than `MOST_REFINED_ROWS` rows, all 8.
-    `level`: as in `linear`.
+    with the largest estimate of each row have 8 bits and all others 4, whatever the other rows are. `level`: as in
+    `linear`.
     """
     if not isinstance(weight, PackedMatrix) or not weight.packing.planes:
         return linear(x, weight, norm=norm, level=level).float()
     if not cpu.compiled(level):
         return logits_reference(x, weight, norm)
     y = x.new_empty(len(x), weight.rows)
-    refined = REFINED if len(x) <= MOST_REFINED_ROWS else weight.data.shape[1]
+    refined = min(REFINED, weight.data.shape[1])
     planes = (plane.for_kernels() for plane in weight.planes)
     operation = cpu.Head(*planes, cpu.address(x), len(x), cpu.address(norm.weight), norm.eps, refined, cpu.address(y))
     cpu.run(operation, level=level)
@@ -41,7 +40,7 @@ def logits_reference(x: torch.Tensor, weight: PackedMatrix, norm: Norm) -> torch
     rounded = round_activations(norm(x), weight.packing.group)
     estimate, rest = (rounded @ plane.dequantize().T for plane in weight.planes)
     full, blocks = estimate + rest, weight.data.shape[1]
-    if len(x) > MOST_REFINED_ROWS or blocks <= REFINED:
+    if blocks <= REFINED:
         return full
     padded = torch.nn.functional.pad(estimate, (0, -weight.rows % LANES), value=-torch.inf)
     largest = torch.unflatten(padded, 1, (blocks, LANES)).amax(-1).topk(REFINED).indices

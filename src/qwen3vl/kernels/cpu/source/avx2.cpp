@@ -14,7 +14,7 @@ namespace qwen3vl {
 namespace {
 
 constexpr int HALF = 8;  // rows of a block in one register
-constexpr int AHEAD = 512;  // as in avx512.cpp
+constexpr int AHEAD = 512;  // bytes that the codes of few rows are fetched ahead
 
 inline __m256i load(const void* from) { return _mm256_loadu_si256(static_cast<const __m256i*>(from)); }
 

@@ -102,7 +102,7 @@ struct Head {
     int32_t rows;
     const float* norm;  // [columns]
     float eps;
-    int32_t refined;  // blocks of a row; as many as there are, or more: all
+    int32_t refined;  // blocks of a row, no more than there are
     float* y;         // [rows, outputs]
 };
 

@@ -49,16 +49,6 @@ void run(const Kernels& kernels, const Head& call, Scratch& scratch, const Team&
         });
     });
     team.wait();
-    if (call.refined >= blocks) {
-        team.share(blocks, MOST_BLOCKS, [&](int first, int last) {
-            multiply(kernels, low, x, 0, call.rows, first, last,
-                     [&](int row, int output, int count, const float* values) {
-                         float* y = call.y + size_t(outputs) * row + output;
-                         for (int i = 0; i < count; ++i) y[i] += values[i];
-                     });
-        });
-        return;
-    }
     team.share(call.rows, 1, [&](int first, int last) {
         for (int row = first; row < last; ++row)
             choose_blocks(maxima + size_t(blocks) * row, blocks, call.refined, chosen + size_t(blocks) * row);
