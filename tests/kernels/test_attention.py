@@ -1,4 +1,4 @@
-"""Paged and segmented attention against the definition, written out one query at a time in float64."""
+"""Paged attention against the definition, written out one query at a time in float64."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from qwen3vl.kernels.attention import (
     heads_to_cache,
     paged_attention,
     paged_attention_reference,
-    segment_attention,
 )
 from qwen3vl.kernels.cpu.library import Level
 from qwen3vl.kernels.norm import Norm
@@ -119,23 +118,8 @@ def test_groups_follow_each_other_in_the_flat_batch() -> None:
     torch.testing.assert_close(out[2:], paged_attention(query_b, cache, [second], 0.25))
 
 
-def test_segments_do_not_see_each_other() -> None:
-    generator = torch.Generator().manual_seed(3)
-    segments = [(2, 6), (1, 4), (3, 5)]
-    tokens = sum(count * length for count, length in segments)
-    q, k, v = (torch.randn(tokens, 3, 24, generator=generator) for _ in range(3))
-    expected, first = [], 0
-    for length in (length for count, length in segments for _ in range(count)):
-        part = slice(first, first + length)
-        scores = torch.einsum("qhd,khd->hqk", q[part].double(), k[part].double()) * 0.2
-        expected.append(torch.einsum("hqk,khd->qhd", scores.softmax(-1), v[part].double()))
-        first += length
-    out = segment_attention(q, k, v, segments, 0.2)
-    torch.testing.assert_close(out.double(), torch.cat(expected), rtol=1e-5, atol=1e-5)
-
-
 @pytest.mark.parametrize("level", LEVELS)
-@pytest.mark.parametrize("stored", [torch.bfloat16, torch.int8], ids=["bf16", "int8"])
+@pytest.mark.parametrize("stored", [torch.float32, torch.bfloat16, torch.int8], ids=["f32", "bf16", "int8"])
 @pytest.mark.parametrize("lengths", [[1], [9, 4, 17], [3000, 1, 700]], ids=["first", "some", "long"])
 @pytest.mark.parametrize(("heads", "kv_heads", "dim"), [(4, 2, 32), (16, 8, 128), (8, 1, 48), (40, 2, 16)])
 def test_compiled_decode_reads_what_was_written(

@@ -32,7 +32,7 @@ def make(
     order = torch.randperm(sum(widths) + 2, generator=generator)
     tables = torch.zeros(len(lengths), max(widths), dtype=torch.long)
     shape = (len(order), BLOCK, kv_heads, dim)
-    unheld = torch.nan if stored == torch.bfloat16 else 127
+    unheld = 127 if stored == torch.int8 else torch.nan
     data = [torch.full(shape, unheld, dtype=stored) for _ in range(2)]
     scales = [torch.full(shape[:-1], torch.nan) for _ in range(2)] if stored == torch.int8 else []
     cache, first = LayerCache(*data, *scales), 0
@@ -64,7 +64,7 @@ def definition(query: torch.Tensor, group: AttentionGroup, cache: LayerCache, sc
 
 
 @pytest.mark.parametrize("level", LEVELS)
-@pytest.mark.parametrize("stored", [torch.bfloat16, torch.int8], ids=["bf16", "int8"])
+@pytest.mark.parametrize("stored", [torch.float32, torch.bfloat16, torch.int8], ids=["f32", "bf16", "int8"])
 @pytest.mark.parametrize(
     "lengths",
     [[(2, 2)], [(200, 200)], [(40, 300), (1, 77), (33, 33)], [(64, 128), (65, 129)]],

@@ -23,12 +23,12 @@ Lengths = list[tuple[int, int]]  # (new tokens, context after them) of each sequ
 pytestmark = pytest.mark.skipif(best_level() is Level.NONE, reason="no compiled kernels")
 
 
-@pytest.fixture(params=["dense", "moe", "mixed"])
+@pytest.fixture(params=["dense", "moe", "mixed", "plain-dense", "plain-moe"])
 def network(request: pytest.FixtureRequest) -> Qwen3VL:
-    """Random packed weights; "mixed" has dense layers between those with experts."""
+    """Random weights, packed or plain float32; "mixed" has dense layers between those with experts."""
     step = 2 if request.param == "mixed" else 1
-    config = ModelConfig.from_dict(make_config(moe=request.param != "dense", sparse_step=step).to_dict())
-    packings = Packings(layers=Packing(4, 32), head=Packing(8, 32))
+    config = ModelConfig.from_dict(make_config(moe="dense" not in request.param, sparse_step=step).to_dict())
+    packings = None if "plain" in request.param else Packings(layers=Packing(4, 32), head=Packing(8, 32))
     made = Qwen3VL.empty(config, torch.device("cpu"), torch.float32, packings)
     generator = torch.Generator().manual_seed(1)
     for name, parameter in made.named_parameters():
@@ -83,7 +83,7 @@ def batch(config: ModelConfig, lengths: Lengths, generator: torch.Generator) -> 
     )
 
 
-@pytest.mark.parametrize("stored", [torch.bfloat16, torch.int8], ids=["bf16", "int8"])
+@pytest.mark.parametrize("stored", [torch.float32, torch.bfloat16, torch.int8], ids=["f32", "bf16", "int8"])
 def test_steps_give_what_the_layers_give(
     network: Qwen3VL, stored: torch.dtype, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -120,8 +120,8 @@ def test_a_plan_is_for_few_tokens_without_pictures(network: Qwen3VL, monkeypatch
     for tokens in (1, MOST_TOKENS, MOST_TOKENS + 1):
         network(batch(network.config, [(tokens, tokens)], generator), cache)
     assert taken == [1, MOST_TOKENS]
-    plain = [replace(each, keys=each.keys.float(), values=each.values.float()) for each in cache]
-    network(batch(network.config, [(1, 1)], generator), plain)
+    other = [replace(each, keys=each.keys.half(), values=each.values.half()) for each in cache]
+    network(batch(network.config, [(1, 1)], generator), other)
     assert taken == [1, MOST_TOKENS]
 
 

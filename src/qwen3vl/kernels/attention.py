@@ -1,6 +1,6 @@
-"""Attention: paged and causal for the decoder, full within each picture for the vision tower.
+"""Attention of the decoder, paged and causal.
 
-The decoder's keys and values live in a paged cache, [blocks, block_size, kv_heads, d], and a sequence's block table
+Keys and values live in a paged cache, [blocks, block_size, kv_heads, d], and a sequence's block table
 says where they lie. A step's tokens come as one or two `AttentionGroup`s: sequences that decode (one query each), and
 sequences that prefill (many). Within a group no operation depends on a value on the device, so that a captured graph
 can replay it.
@@ -18,7 +18,6 @@ from qwen3vl.kernels.cpu import library as cpu
 from qwen3vl.kernels.norm import Norm
 from qwen3vl.kernels.rotary import apply_rotary
 
-_LARGEST_HEAD = 512  # of the compiled kernels
 PADDED_BYTES = 2**28  # that the padded form of one group may take, unless one sequence alone takes more
 
 
@@ -238,13 +237,13 @@ def _attend_cpu(query: torch.Tensor, cache: LayerCache, group: AttentionGroup, s
 
 
 def compiled(x: torch.Tensor, cache: LayerCache, level: cpu.Level | None = None) -> bool:
-    """Whether the compiled kernels take this: float32 on a CPU that they know, over a smaller cache."""
+    """Whether the compiled kernels take this: float32 on a CPU that they know."""
     return (
         x.device.type == "cpu"
         and x.dtype == torch.float32
-        and cache.keys.dtype in (torch.bfloat16, torch.int8)
+        and cache.keys.dtype in cpu.FORMATS
         and cache.keys.shape[-1] % 16 == 0
-        and cache.keys.shape[-1] <= _LARGEST_HEAD
+        and cache.keys.shape[-1] <= cpu.LARGEST_HEAD
         and cpu.compiled(level)
     )
 
@@ -312,6 +311,7 @@ def _cache(cache: LayerCache) -> cpu.Cache:
         cpu.address(cache.key_scales),
         cpu.address(cache.value_scales),
         *cache.keys.shape[1:],
+        cpu.FORMATS[dtype],
     )
 
 
@@ -324,22 +324,3 @@ def _attend(
     # With one query a sequence, the heads that share a key head become its queries: no key is read twice.
     folded = query.view(query.shape[0], key.shape[1], -1, query.shape[-1])
     return F.scaled_dot_product_attention(folded, key, value, attn_mask=mask, scale=scale).reshape(query.shape)
-
-
-def segment_attention(
-    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, segments: list[tuple[int, int]], scale: float
-) -> torch.Tensor:
-    """Full attention within consecutive segments, none across.
-
-    query, key, value: [tokens, heads, d]; segments: (how many, tokens each), in order, covering all tokens, so that
-    equal neighbours (the frames of a video) run as one batch. Returns [tokens, heads, d].
-    """
-    out = torch.empty_like(query)
-    first = 0
-    for count, length in segments:
-        last = first + count * length
-        q, k, v = (x[first:last].view(count, length, *x.shape[1:]).transpose(1, 2) for x in (query, key, value))
-        attended = F.scaled_dot_product_attention(q, k, v, scale=scale)
-        out[first:last] = attended.transpose(1, 2).flatten(0, 1)
-        first = last
-    return out

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 
 from qwen3vl.kernels.cpu import library as cpu
-from qwen3vl.kernels.linear import Weight, packed_linear_reference
+from qwen3vl.kernels.linear import FEW_ROWS, Weight, has_kernel, matrix, packed_linear_reference
 from qwen3vl.kernels.norm import Norm
 from qwen3vl.kernels.packed import PackedMatrix
 
@@ -85,12 +85,12 @@ def grouped_experts(
     x, residual: [tokens, hidden]; gate_up: [experts, 2 * inner, hidden], gate first; down: [experts, hidden, inner];
     weights, indices: [tokens, k] from `route`. Returns [tokens, hidden]. `level`: the CPU's instruction set, for tests.
     """
+    if has_kernel(gate_up, level) and (isinstance(gate_up, PackedMatrix) or len(x) <= FEW_ROWS):
+        y = torch.empty_like(x)
+        cpu.run(experts_operation(x, gate_up, down, weights, indices, y, residual=residual), level=level)
+        return y
     if isinstance(gate_up, PackedMatrix):
         assert isinstance(down, PackedMatrix)
-        if cpu.compiled(level):
-            y = torch.empty_like(x)
-            cpu.run(experts_operation(x, gate_up, down, weights, indices, y, residual=residual), level=level)
-            return y
         y = packed_experts_reference(x, gate_up, down, weights, indices)
     else:
         assert isinstance(down, torch.Tensor)
@@ -115,8 +115,8 @@ def packed_experts_reference(
 
 def experts_operation(
     x: torch.Tensor,
-    gate_up: PackedMatrix,
-    down: PackedMatrix,
+    gate_up: Weight,
+    down: Weight,
     weights: torch.Tensor,
     indices: torch.Tensor,
     y: torch.Tensor,
@@ -125,8 +125,8 @@ def experts_operation(
 ) -> cpu.Experts:
     """`grouped_experts` as an operation of a program, which writes to y. The residual may be y itself."""
     return cpu.Experts(
-        gate_up.for_kernels(),
-        down.for_kernels(),
+        matrix(gate_up, halves=2),
+        matrix(down, halves=1),
         cpu.address(x),
         *indices.shape,
         gate_up.shape[0],

@@ -1,7 +1,8 @@
 """Products with a weight matrix, with what stands before and after them in one pass.
 
 A weight is a plain tensor, [out, in], or a `PackedMatrix`. On a CPU packed weights meet activations in float32, which
-are rounded to bytes group by group on the way.
+are rounded to bytes group by group on the way. A few rows with plain weights in float32 are compiled too: what torch
+takes to begin a product is longer than a small one.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ from qwen3vl.kernels.norm import Norm
 from qwen3vl.kernels.packed import PackedMatrix
 
 Weight = torch.Tensor | PackedMatrix
+
+FEW_ROWS = 16  # from which on torch is faster with plain weights
 
 
 def linear(
@@ -32,19 +35,24 @@ def linear(
     out] (out / 2 with `swiglu`) in x's type. `level`: the CPU's instruction set, for tests; None takes the best.
     """
     assert not (swiglu and (bias is not None or residual is not None))
-    if isinstance(weight, torch.Tensor):
-        y = F.linear(x if norm is None else norm(x), weight, bias)
-    elif not cpu.compiled(level):
-        return packed_linear_reference(x, weight, norm=norm, bias=bias, residual=residual, swiglu=swiglu)
-    else:
-        y = x.new_empty(len(x), weight.rows // 2 if swiglu else weight.rows)
+    if has_kernel(weight, level) and (isinstance(weight, PackedMatrix) or len(x) <= FEW_ROWS):
+        y = x.new_empty(len(x), weight.shape[0] // 2 if swiglu else weight.shape[0])
         operation = linear_operation(x, weight, y, norm=norm, bias=bias, residual=residual, swiglu=swiglu)
         cpu.run(operation, level=level)
         return y
+    if isinstance(weight, PackedMatrix):
+        return packed_linear_reference(x, weight, norm=norm, bias=bias, residual=residual, swiglu=swiglu)
+    y = F.linear(x if norm is None else norm(x), weight, bias)
     if swiglu:
         gate, up = y.chunk(2, dim=-1)
         return F.silu(gate) * up
     return y if residual is None else y + residual
+
+
+def has_kernel(weight: Weight, level: cpu.Level | None = None) -> bool:
+    """Whether there is a compiled kernel for this weight: packed, or float32 on a CPU."""
+    kept = isinstance(weight, PackedMatrix) or (weight.device.type == "cpu" and weight.dtype == torch.float32)
+    return kept and cpu.compiled(level)
 
 
 def packed_linear_reference(
@@ -58,7 +66,7 @@ def packed_linear_reference(
 ) -> torch.Tensor:
     """What the compiled kernel computes, in plain torch: activations rounded as there, weights unpacked in full."""
     rounded = round_activations(x if norm is None else norm(x), weight.packing.group)
-    return linear(rounded, weight.dequantize(), bias=bias, residual=residual, swiglu=swiglu)
+    return linear(rounded, weight.dequantize(), bias=bias, residual=residual, swiglu=swiglu, level=cpu.Level.NONE)
 
 
 def round_activations(x: torch.Tensor, group: int) -> torch.Tensor:
@@ -71,7 +79,7 @@ def round_activations(x: torch.Tensor, group: int) -> torch.Tensor:
 
 def linear_operation(
     x: torch.Tensor,
-    weight: PackedMatrix,
+    weight: Weight,
     y: torch.Tensor,
     *,
     norm: Norm | None = None,
@@ -80,11 +88,11 @@ def linear_operation(
     swiglu: bool = False,
 ) -> cpu.Linear:
     """`linear` as an operation of a program, which writes to y. The residual may be y itself."""
-    assert x.shape[1] == weight.columns
-    assert not weight.packing.planes, "that is `head.logits`"
-    assert y.shape == (len(x), weight.rows // 2 if swiglu else weight.rows)
+    outputs, inputs = weight.shape
+    assert x.shape[1] == inputs
+    assert y.shape == (len(x), outputs // 2 if swiglu else outputs)
     return cpu.Linear(
-        weight.for_kernels(),
+        matrix(weight, halves=1 + swiglu),
         cpu.address(x),
         len(x),
         x.shape[1],
@@ -95,3 +103,12 @@ def linear_operation(
         swiglu,
         cpu.address(y),
     )
+
+
+def matrix(weight: Weight, *, halves: int) -> cpu.Matrix:
+    """A weight, or several of one shape behind each other, for the C interface. A packed one knows its halves."""
+    if isinstance(weight, PackedMatrix):
+        assert not weight.packing.planes, "that is `head.logits`"
+        return weight.for_kernels()
+    outputs, inputs = weight.shape[-2:]
+    return cpu.Matrix(cpu.address(weight), outputs // halves, inputs, halves, 0, cpu.FORMATS[weight.dtype], 0)

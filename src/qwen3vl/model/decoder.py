@@ -1,7 +1,7 @@
 """The text decoder: attention with normalised heads, dense or mixture-of-experts feed-forward, DeepStack.
 
-Modules whose weights may be packed say what they compute twice: `forward` in torch, for any step, and `operations` for
-a program of compiled kernels (`plan.py`), for steps of a few tokens.
+Modules with large weights say what they compute twice: `forward` in torch, for any step, and `operations` for a program
+of compiled kernels (`plan.py`), for steps of a few tokens.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from qwen3vl.kernels.attention import (
 )
 from qwen3vl.kernels.cpu.library import Operation
 from qwen3vl.kernels.experts import experts_operation, grouped_experts, route, route_operation
-from qwen3vl.kernels.linear import Weight
+from qwen3vl.kernels.linear import Weight, has_kernel
 from qwen3vl.kernels.norm import Norm
 from qwen3vl.kernels.packed import PackedMatrix, Packing
 from qwen3vl.model.batch import Batch, StepContext
@@ -116,8 +116,6 @@ class SparseMLP(nn.Module):
         return grouped_experts(normed, self.gate_up_proj, self.down_proj, weights, indices, residual=x)
 
     def operations(self, room: Room, norm: Norm) -> list[Operation]:
-        assert isinstance(self.gate_up_proj, PackedMatrix)
-        assert isinstance(self.down_proj, PackedMatrix)
         chosen, router = (room.normed, room.weights, room.indices), self.router.weight
         return [
             route_operation(room.x, norm, router, room.active_experts, *chosen),
@@ -180,7 +178,7 @@ class Decoder(nn.Module):
         """Whether compiled kernels compute all that the layers need."""
         first = self.layers[0]
         assert isinstance(first, DecoderLayer)
-        return isinstance(first.attention.qkv_proj.weight, PackedMatrix) and compiled(self.norm.weight, cache[0])
+        return has_kernel(first.attention.qkv_proj.weight) and compiled(self.norm.weight, cache[0])
 
     def _plan_for(self, cache: list[LayerCache]) -> Plan:
         if self._plan is None or self._plan[0] is not cache:

@@ -47,8 +47,7 @@ class Projection(nn.Module):
         residual: torch.Tensor | None = None,
         swiglu: bool = False,
     ) -> Operation:
-        """What `forward` does to a packed weight, as an operation of a program that writes to y."""
-        assert isinstance(self.weight, PackedMatrix)
+        """What `forward` does, where the weight has a kernel, as an operation of a program that writes to y."""
         return linear_operation(x, self.weight, y, norm=norm, bias=self.bias, residual=residual, swiglu=swiglu)
 
 

@@ -11,8 +11,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from qwen3vl.checkpoints.config import VisionConfig
-from qwen3vl.kernels.attention import segment_attention
-from qwen3vl.kernels.rotary import apply_rotary
+from qwen3vl.kernels.pictures import Segments, picture_attention
 
 _NORM_EPS = 1e-6
 _ROPE_THETA = 10_000.0
@@ -27,12 +26,9 @@ class VisionAttention(nn.Module):
         self.qkv = nn.Linear(config.hidden_size, 3 * config.hidden_size)
         self.proj = nn.Linear(config.hidden_size, config.hidden_size)
 
-    def forward(
-        self, x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor, segments: list[tuple[int, int]]
-    ) -> torch.Tensor:
-        q, k, v = self.qkv(x).view(len(x), 3, self.num_heads, self.head_dim).unbind(1)
-        q, k = apply_rotary(q, cos, sin), apply_rotary(k, cos, sin)
-        out: torch.Tensor = self.proj(segment_attention(q, k, v, segments, self.head_dim**-0.5).flatten(1))
+    def forward(self, x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor, segments: Segments) -> torch.Tensor:
+        qkv = self.qkv(x).view(len(x), 3, self.num_heads, self.head_dim)
+        out: torch.Tensor = self.proj(picture_attention(qkv, cos, sin, segments, self.head_dim**-0.5).flatten(1))
         return out
 
 
@@ -45,9 +41,7 @@ class VisionBlock(nn.Module):
         self.fc1 = nn.Linear(config.hidden_size, config.intermediate_size)
         self.fc2 = nn.Linear(config.intermediate_size, config.hidden_size)
 
-    def forward(
-        self, x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor, segments: list[tuple[int, int]]
-    ) -> torch.Tensor:
+    def forward(self, x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor, segments: Segments) -> torch.Tensor:
         x = x + self.attn(self.norm1(x), cos, sin, segments)
         out: torch.Tensor = x + self.fc2(F.gelu(self.fc1(self.norm2(x)), approximate="tanh"))
         return out

@@ -17,6 +17,7 @@ from pathlib import Path
 import torch
 
 _HUGE_PAGE = 2**21
+LARGEST_HEAD = 512  # of attention
 LIBRARY = Path(__file__).with_name("libqwen3vl.so")
 
 
@@ -28,6 +29,10 @@ class Level(IntEnum):
 
 
 _POINTER, _INT, _FLOAT = ctypes.c_void_p, ctypes.c_int32, ctypes.c_float
+
+
+# What numbers are stored as, beside codes of so many bits.
+FORMATS = {torch.float32: 32, torch.bfloat16: 16, torch.int8: 8}
 
 
 class Matrix(ctypes.Structure):
@@ -51,6 +56,7 @@ class Cache(ctypes.Structure):
         ("block_size", _INT),
         ("kv_heads", _INT),
         ("head_size", _INT),
+        ("format", _INT),
     )
 
 
@@ -166,7 +172,22 @@ class Head(ctypes.Structure):
     )
 
 
-Operation = Linear | Route | Experts | HeadsToCache | Attention | ManyAttention | Head
+class PictureAttention(ctypes.Structure):
+    kind = 7
+    _fields_ = (
+        ("qkv", _POINTER),
+        ("pictures", _INT),
+        ("heads", _INT),
+        ("head_size", _INT),
+        ("starts", _POINTER),
+        ("cosines", _POINTER),
+        ("sines", _POINTER),
+        ("scale", _FLOAT),
+        ("y", _POINTER),
+    )
+
+
+Operation = Linear | Route | Experts | HeadsToCache | Attention | ManyAttention | Head | PictureAttention
 
 
 class _Entry(ctypes.Structure):
@@ -204,10 +225,12 @@ def best_level() -> Level:
 
 
 @functools.cache
-def multiplies_bfloat16() -> bool:
-    """Whether this processor has an instruction for products of bfloat16; not, where there is no library to ask."""
+def multiplies_bfloat16(level: Level | None = None) -> bool:
+    """Whether a level (None: the best) has an instruction for products of bfloat16 on this processor; not, where there
+    is no library to ask.
+    """
     loaded = library()
-    return loaded is not None and bool(loaded.qwen3vl_multiplies_bfloat16())
+    return loaded is not None and bool(loaded.qwen3vl_multiplies_bfloat16(best_level() if level is None else level))
 
 
 def pages(*shape: int) -> torch.Tensor:

@@ -36,6 +36,7 @@ void with_call(const Operation& operation, const Do& act) {
         case ATTENTION: return act(*static_cast<const Attention*>(operation.call));
         case MANY_ATTENTION: return act(*static_cast<const ManyAttention*>(operation.call));
         case HEAD: return act(*static_cast<const Head*>(operation.call));
+        case PICTURE_ATTENTION: return act(*static_cast<const PictureAttention*>(operation.call));
     }
 }
 
@@ -52,13 +53,10 @@ int qwen3vl_best_level() {
     return NONE;
 }
 
-// Whether this processor has products of bfloat16.
-int qwen3vl_multiplies_bfloat16() {
-#if defined(__x86_64__)
-    return __builtin_cpu_supports("avx512bf16") ? 1 : 0;
-#else
-    return 0;
-#endif
+// Whether a level has products of bfloat16 here.
+int qwen3vl_multiplies_bfloat16(int level) {
+    const Kernels* kernels = kernels_of(level);
+    return kernels && kernels->attend_picture;
 }
 
 // Runs operations one after the other. Returns 0, or 1 where the processor lacks the level.

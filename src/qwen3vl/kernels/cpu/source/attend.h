@@ -48,6 +48,7 @@ inline Floats widen(const uint16_t* from) {
     return (Floats)words;
 }
 inline Floats widen(const int8_t* from) { return __builtin_convertvector(at<Bytes>(from), Floats); }
+inline Floats widen(const float* from) { return at<Floats>(from); }
 
 inline uint16_t to_bfloat16(float value) {
     uint32_t bits;
@@ -241,7 +242,9 @@ void attend_stored(const Cache& cache, const int64_t* table, int head, const flo
 
 void attend_any(const Cache& cache, const int64_t* table, int head, const float* queries, int count, int first,
                 int last, float scale, float* out, float* maximum, float* total) {
-    const auto attend = cache.key_scales ? attend_stored<int8_t> : attend_stored<uint16_t>;
+    const auto attend = cache.format == INT8       ? attend_stored<int8_t>
+                        : cache.format == BFLOAT16 ? attend_stored<uint16_t>
+                                                   : attend_stored<float>;
     attend(cache, table, head, queries, count, first, last, scale, out, maximum, total);
 }
 
@@ -249,7 +252,11 @@ void store_head(const Cache& cache, bool key, int64_t slot, int head, const floa
     const size_t place = size_t(slot) * cache.kv_heads + head, start = place * cache.head_size;
     void* data = key ? cache.keys : cache.values;
     float* scales = key ? cache.key_scales : cache.value_scales;
-    if (!scales) {
+    if (cache.format == FLOAT32) {
+        std::copy(values, values + cache.head_size, static_cast<float*>(data) + start);
+        return;
+    }
+    if (cache.format == BFLOAT16) {
         uint16_t* to = static_cast<uint16_t*>(data) + start;
         for (int i = 0; i < cache.head_size; ++i) to[i] = to_bfloat16(values[i]);
         return;

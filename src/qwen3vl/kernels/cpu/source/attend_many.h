@@ -108,6 +108,8 @@ void attend_many_stored(const Cache& cache, const int64_t* table, int head, cons
 }
 
 void attend_many(const Cache& cache, const int64_t* table, int head, const Queries& some, float scale, float* room) {
-    const auto attend = cache.key_scales ? attend_many_stored<int8_t> : attend_many_stored<uint16_t>;
+    const auto attend = cache.format == INT8       ? attend_many_stored<int8_t>
+                        : cache.format == BFLOAT16 ? attend_many_stored<uint16_t>
+                                                   : attend_many_stored<float>;
     attend(cache, table, head, some, scale, room);
 }

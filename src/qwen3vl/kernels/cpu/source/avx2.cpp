@@ -143,11 +143,13 @@ void rms_norm(const float* x, const float* weight, float eps, int columns, float
 #include "attend.h"
 constexpr int PRODUCT_ROWS = 2, PRODUCT_VECTORS = 2;
 #include "attend_many.h"
+#include "floats.h"
 #include "choose.h"
 
 constexpr Kernels KERNELS{tile_any,     nullptr,    nullptr,     MOST_ROWS,  NEVER,     NEVER,
-                          quantize,     rms_norm,   dot,         swiglu,     store_sum, add_weighted,
-                          attend_any,   attend_many, store_head, turn_head,  choose_group};
+                          quantize,     rms_norm,   dot,         dots,       swiglu,    store_sum,
+                          add_weighted, attend_any, attend_many, store_head, turn_head, nullptr,
+                          nullptr,      choose_group};
 
 }  // namespace
 

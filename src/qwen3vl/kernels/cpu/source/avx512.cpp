@@ -172,15 +172,24 @@ void rms_norm(const float* x, const float* weight, float eps, int columns, float
 #include "attend.h"
 constexpr int PRODUCT_ROWS = 4, PRODUCT_VECTORS = 4;
 #include "attend_many.h"
+#include "floats.h"
 #include "choose.h"
 
 constexpr Kernels KERNELS{tile_any,     nullptr,    nullptr,     MOST_ROWS,  NEVER,     NEVER,
-                          quantize,     rms_norm,   dot,         swiglu,     store_sum, add_weighted,
-                          attend_any,   attend_many, store_head, turn_head,  choose_group};
+                          quantize,     rms_norm,   dot,         dots,       swiglu,    store_sum,
+                          add_weighted, attend_any, attend_many, store_head, turn_head, nullptr,
+                          nullptr,      choose_group};
 
 }  // namespace
 
-const Kernels* avx512_kernels() { return &KERNELS; }
+const Kernels* avx512_kernels() {
+    static const Kernels kernels = [] {
+        Kernels made = KERNELS;
+        if (__builtin_cpu_supports("avx512bf16")) add_bfloat16(made);
+        return made;
+    }();
+    return &kernels;
+}
 
 }  // namespace qwen3vl
 #endif

@@ -106,6 +106,19 @@ struct Head {
     float* y;         // [rows, outputs]
 };
 
+// Attention of the tokens of each picture to each other, after the rotary turn of queries and keys; bfloat16.
+struct PictureAttention {
+    const uint16_t* qkv;  // [tokens, 3, heads, head size]
+    int32_t pictures;
+    int32_t heads;
+    int32_t head_size;      // even
+    const int64_t* starts;  // [pictures + 1] first token of each
+    const float* cosines;   // [tokens, head size / 2]
+    const float* sines;
+    float scale;
+    uint16_t* y;  // [tokens, heads, head size]
+};
+
 enum Kind : int32_t {
     LINEAR = 0,
     ROUTE = 1,
@@ -113,7 +126,8 @@ enum Kind : int32_t {
     HEADS_TO_CACHE = 3,
     ATTENTION = 4,
     MANY_ATTENTION = 5,
-    HEAD = 6
+    HEAD = 6,
+    PICTURE_ATTENTION = 7
 };
 
 struct Operation {
@@ -152,8 +166,9 @@ struct Quantized {
 // What the threads of a call share besides its arguments.
 struct Scratch {
     Quantized input, hidden;
-    std::vector<float> rows;
+    std::vector<float> rows, normed;
     std::vector<int> chosen;
+    std::vector<uint16_t> packed;
 };
 
 // Before the threads start, `reserve` makes room for a call; then all of them `run` it. What follows waits first.
@@ -164,6 +179,7 @@ void reserve(const HeadsToCache& call, Scratch& scratch);
 void reserve(const Attention& call, Scratch& scratch);
 void reserve(const ManyAttention& call, Scratch& scratch);
 void reserve(const Head& call, Scratch& scratch);
+void reserve(const PictureAttention& call, Scratch& scratch);
 
 void run(const Kernels& kernels, const Linear& call, Scratch& scratch, const Team& team);
 void run(const Kernels& kernels, const Route& call, Scratch& scratch, const Team& team);
@@ -172,5 +188,6 @@ void run(const Kernels& kernels, const HeadsToCache& call, Scratch& scratch, con
 void run(const Kernels& kernels, const Attention& call, Scratch& scratch, const Team& team);
 void run(const Kernels& kernels, const ManyAttention& call, Scratch& scratch, const Team& team);
 void run(const Kernels& kernels, const Head& call, Scratch& scratch, const Team& team);
+void run(const Kernels& kernels, const PictureAttention& call, Scratch& scratch, const Team& team);
 
 }  // namespace qwen3vl

@@ -57,6 +57,47 @@ Matrix one_of(const Matrix& matrix, int index) {
     return one;
 }
 
+// The first product of each pair and its SwiGLU: rows is [pairs, inner]. x: `Activations` for packed experts, `Rows` for
+// those of floats, a row for each pair.
+template <typename X>
+void gate_and_up(const Kernels& kernels, const Experts& call, const Pairs& pairs, const X& x, float* rows,
+                 const Team& team) {
+    const int blocks = call.gate_up.half_blocks(), inner = call.gate_up.rows;
+    team.share(int(pairs.used.size()) * blocks, 2, [&](int first, int last) {
+        while (first < last) {  // a part may reach over several experts
+            const int expert = pairs.used[first / blocks], from = first % blocks;
+            const int to = std::min(blocks, from + last - first), row = pairs.first(expert);
+            multiply_swiglu(kernels, one_of(call.gate_up, expert), x, row, pairs.count(expert), from, to,
+                            rows + size_t(inner) * row);
+            first += to - from;
+        }
+    });
+}
+
+// The second product, its weighted sums, and the residual. A part is a range of outputs for all experts, so that nothing
+// is added by two.
+template <typename X>
+void down(const Kernels& kernels, const Experts& call, const Pairs& pairs, const X& h, const Team& team) {
+    const int hidden = call.gate_up.columns;
+    team.share(call.down.blocks(), 4, [&](int first, int last) {
+        const int from = first * LANES, to = std::min(hidden, last * LANES);
+        for (int t = 0; t < call.tokens; ++t) {
+            float* y = call.y + size_t(hidden) * t;
+            if (!call.residual)
+                std::fill(y + from, y + to, 0.0f);
+            else if (call.residual != call.y)
+                std::copy(call.residual + size_t(hidden) * t + from, call.residual + size_t(hidden) * t + to, y + from);
+        }
+        for (const int expert : pairs.used)
+            multiply(kernels, one_of(call.down, expert), h, pairs.first(expert), pairs.count(expert), first, last,
+                     [&](int row, int output, int count, const float* values) {
+                         const int pair = pairs.first(expert) + row;
+                         kernels.add_weighted(values, pairs.weight[pair], count,
+                                              call.y + size_t(hidden) * pairs.token[pair] + output);
+                     });
+    });
+}
+
 }  // namespace
 
 void reserve(const Route& call, Scratch& scratch) { grown(scratch.rows, size_t(call.tokens) * call.experts); }
@@ -84,57 +125,43 @@ void run(const Kernels& kernels, const Route& call, Scratch& scratch, const Team
 
 void reserve(const Experts& call, Scratch& scratch) {
     const int pairs = call.tokens * call.top_k;
+    grown(scratch.rows, size_t(pairs) * call.gate_up.rows);
+    if (call.gate_up.format == FLOAT32) return;
     scratch.input.reserve(pairs, call.gate_up.padded_columns(), call.gate_up.group);
     scratch.hidden.reserve(pairs, call.down.padded_columns(), call.down.group);
-    grown(scratch.rows, size_t(pairs) * call.gate_up.rows);
 }
 
 void run(const Kernels& kernels, const Experts& call, Scratch& scratch, const Team& team) {
     thread_local Pairs pairs;
     pairs.gather(call);  // each thread for itself: it is short, and nobody needs to wait for it
     const int hidden = call.gate_up.columns, inner = call.gate_up.rows, all = pairs.all(call.experts);
+    float* rows = scratch.rows.data();
+    if (call.gate_up.format == FLOAT32) {
+        thread_local Rows x, h;
+        x.resize(all), h.resize(all);
+        for (int pair = 0; pair < all; ++pair) {
+            x[pair] = call.x + size_t(hidden) * pairs.token[pair];
+            h[pair] = rows + size_t(inner) * pair;
+        }
+        gate_and_up(kernels, call, pairs, x, rows, team);
+        team.wait();
+        return down(kernels, call, pairs, h, team);
+    }
     const Activations x = scratch.input.view(all, call.gate_up.padded_columns(), call.gate_up.group);
     const Activations h = scratch.hidden.view(all, call.down.padded_columns(), call.down.group);
-    float* rows = scratch.rows.data();
     team.share(all, 1, [&](int first, int last) {
         for (int pair = first; pair < last; ++pair)
             kernels.quantize(call.x + size_t(hidden) * pairs.token[pair], hidden, x, pair);
     });
     team.wait();
-    const int blocks = call.gate_up.half_blocks();
-    team.share(int(pairs.used.size()) * blocks, 2, [&](int first, int last) {
-        while (first < last) {  // a part may reach over several experts
-            const int expert = pairs.used[first / blocks], from = first % blocks;
-            const int to = std::min(blocks, from + last - first), row = pairs.first(expert);
-            multiply_swiglu(kernels, one_of(call.gate_up, expert), x, row, pairs.count(expert), from, to,
-                            rows + size_t(inner) * row);
-            first += to - from;
-        }
-    });
+    gate_and_up(kernels, call, pairs, x, rows, team);
     team.wait();
     team.share(all, 1, [&](int first, int last) {
         for (int pair = first; pair < last; ++pair)
             kernels.quantize(rows + size_t(inner) * pair, inner, h, pair);
     });
     team.wait();
-    // A part is a range of outputs for all experts, so that nothing is added by two.
-    team.share(call.down.blocks(), 4, [&](int first, int last) {
-        const int from = first * LANES, to = std::min(hidden, last * LANES);
-        for (int t = 0; t < call.tokens; ++t) {
-            float* y = call.y + size_t(hidden) * t;
-            if (!call.residual)
-                std::fill(y + from, y + to, 0.0f);
-            else if (call.residual != call.y)
-                std::copy(call.residual + size_t(hidden) * t + from, call.residual + size_t(hidden) * t + to, y + from);
-        }
-        for (const int expert : pairs.used)
-            multiply(kernels, one_of(call.down, expert), h, pairs.first(expert), pairs.count(expert), first, last,
-                     [&](int row, int output, int count, const float* values) {
-                         const int pair = pairs.first(expert) + row;
-                         kernels.add_weighted(values, pairs.weight[pair], count,
-                                              call.y + size_t(hidden) * pairs.token[pair] + output);
-                     });
-    });
+    down(kernels, call, pairs, h, team);
 }
 
 }  // namespace qwen3vl

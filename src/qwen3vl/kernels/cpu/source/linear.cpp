@@ -1,17 +1,13 @@
-// y = x W^T for a packed matrix, with what comes before (norm) and after (bias, residual, SwiGLU) in one pass.
+// y = x W^T, with what comes before (norm) and after (bias, residual, SwiGLU) in one pass.
 #include "products.h"
 
 namespace qwen3vl {
+namespace {
 
-void reserve(const Linear& call, Scratch& scratch) {
-    scratch.input.reserve(call.rows, call.matrix.padded_columns(), call.matrix.group);
-}
-
-void run(const Kernels& kernels, const Linear& call, Scratch& scratch, const Team& team) {
+// x: `Activations` for a packed matrix, `Rows` for one of floats.
+template <typename X>
+void multiply_all(const Kernels& kernels, const Linear& call, const X& x, const Team& team) {
     const Matrix& matrix = call.matrix;
-    const Activations x = scratch.input.view(call.rows, matrix.padded_columns(), matrix.group);
-    quantize_rows(kernels, call.x, call.rows, call.stride, call.norm, call.eps, matrix.columns, x, team);
-    team.wait();
     if (call.swiglu) {
         team.share(matrix.half_blocks(), 1, [&](int first, int last) {
             multiply_swiglu(kernels, matrix, x, 0, call.rows, first, last, call.y);
@@ -29,6 +25,39 @@ void run(const Kernels& kernels, const Linear& call, Scratch& scratch, const Tea
                                        call.residual ? call.residual + place : nullptr, count, call.y + place);
                  });
     });
+}
+
+}  // namespace
+
+void reserve(const Linear& call, Scratch& scratch) {
+    if (call.matrix.format != FLOAT32)
+        scratch.input.reserve(call.rows, call.matrix.padded_columns(), call.matrix.group);
+    else if (call.norm)
+        grown(scratch.normed, size_t(call.rows) * call.matrix.columns);
+}
+
+void run(const Kernels& kernels, const Linear& call, Scratch& scratch, const Team& team) {
+    const Matrix& matrix = call.matrix;
+    if (matrix.format != FLOAT32) {
+        const Activations x = scratch.input.view(call.rows, matrix.padded_columns(), matrix.group);
+        quantize_rows(kernels, call.x, call.rows, call.stride, call.norm, call.eps, matrix.columns, x, team);
+        team.wait();
+        return multiply_all(kernels, call, x, team);
+    }
+    thread_local Rows rows;
+    rows.resize(call.rows);
+    float* normed = scratch.normed.data();
+    for (int row = 0; row < call.rows; ++row)
+        rows[row] = call.norm ? normed + size_t(matrix.columns) * row : call.x + size_t(call.stride) * row;
+    if (call.norm) {
+        team.share(call.rows, 1, [&](int first, int last) {
+            for (int row = first; row < last; ++row)
+                kernels.rms_norm(call.x + size_t(call.stride) * row, call.norm, call.eps, matrix.columns,
+                                 normed + size_t(matrix.columns) * row);
+        });
+        team.wait();
+    }
+    multiply_all(kernels, call, rows, team);
 }
 
 }  // namespace qwen3vl

@@ -9,6 +9,8 @@
 //   scales: 16 half-precision numbers; zero points: 16 bytes.
 // value = scale * (code - zero); without zero points zero is 8 for int4 and 128 for int8. Rows are padded to 16 (in a
 // matrix of two halves, such as gate and up, each half by itself), columns to whole groups, with zeros of value.
+//
+// A matrix of floats is stored as checkpoints have it, row after row, and nothing is padded.
 #pragma once
 
 #include <cstddef>
@@ -16,7 +18,7 @@
 
 namespace qwen3vl {
 
-enum Format : int32_t { INT8 = 8, INT4 = 4 };
+enum Format : int32_t { FLOAT32 = 32, BFLOAT16 = 16, INT8 = 8, INT4 = 4 };
 enum Level : int32_t { NONE = 0, AVX2 = 1, AVX512 = 2, AMX = 3 };
 
 constexpr int LANES = 16;
@@ -28,7 +30,7 @@ struct Matrix {
     int32_t columns;  // not padded
     int32_t halves;   // 1 or 2
     int32_t group;    // columns that share a scale; a multiple of 8
-    int32_t format;
+    int32_t format;   // FLOAT32, INT8 or INT4
     int32_t has_zeros;
 
     int groups() const { return (columns + group - 1) / group; }
@@ -38,8 +40,11 @@ struct Matrix {
     int code_bytes() const { return group * LANES * format / 8; }  // of a group
     int group_bytes() const { return code_bytes() + LANES * (has_zeros ? 3 : 2); }
     size_t block_bytes() const { return size_t(groups()) * group_bytes(); }
-    size_t bytes() const { return block_bytes() * blocks(); }
+    size_t bytes() const {
+        return format == FLOAT32 ? size_t(rows) * halves * columns * sizeof(float) : block_bytes() * blocks();
+    }
     const uint8_t* block(int index) const { return data + block_bytes() * index; }
+    const float* row(int index) const { return reinterpret_cast<const float*>(data) + size_t(columns) * index; }
 };
 
 // Rows of activations as signed bytes, each group with a scale and the negated sum of its bytes (which meets the zero
@@ -69,16 +74,17 @@ inline Block block_of(const Matrix& matrix, int index) {
     return {matrix.block(index), matrix.code_bytes(), matrix.group_bytes(), matrix.has_zeros != 0, zero, nullptr};
 }
 
-// The paged cache of a layer: keys and values [blocks, block size, kv heads, head size], as bfloat16, or as bytes with a
-// scale for each token and head [blocks, block size, kv heads].
+// The paged cache of a layer: keys and values [blocks, block size, kv heads, head size], as floats, as bfloat16, or as
+// bytes with a scale for each token and head [blocks, block size, kv heads].
 struct Cache {
     void* keys;
     void* values;
-    float* key_scales;  // null: bfloat16
+    float* key_scales;  // of bytes
     float* value_scales;
     int32_t block_size;
     int32_t kv_heads;
     int32_t head_size;  // a multiple of 16
+    int32_t format;     // FLOAT32, BFLOAT16 or INT8
 };
 
 // Consecutive tokens of a sequence with their queries of one key head: up to `QUERIES` of them.
@@ -88,6 +94,22 @@ struct Queries {
     size_t stride;
     int tokens, heads;
     int first_place;  // of the first token: it sees the keys up to there
+};
+
+// A head of a picture in bfloat16: its tokens see each other, whatever their order.
+struct Picture {
+    const uint16_t* qkv;    // the head's query of the first token; its key and value stand `hidden` and twice that behind
+    const float* cosines;   // [length, size / 2]
+    const float* sines;
+    uint16_t* keys;         // packed: [blocks of 16 tokens][size / 2][16][2]
+    uint16_t* values;       // packed: [pairs of tokens][padded size][2]
+    uint16_t* y;            // of the first token
+    size_t stride;          // from a token's query to the next
+    int hidden;             // from a token's y to the next
+    int length, size;
+
+    static int padded_size(int size) { return (size + LANES - 1) / LANES * LANES; }
+    int padded_size() const { return padded_size(size); }
 };
 
 // Codes and scales of a matrix.
@@ -127,6 +149,8 @@ struct Kernels {
     // x * weight / rms(x)
     void (*rms_norm)(const float* x, const float* weight, float eps, int columns, float* out);
     float (*dot)(const float* x, const float* y, int count);
+    // out[row][lane]: products of up to `MOST_ROWS` rows with up to 16 rows of a matrix of floats. out is [rows, 16].
+    void (*dots)(const float* matrix, int columns, int count, const float* const* x, int rows, float* out);
     // silu(gate) * up
     void (*swiglu)(const float* gate, const float* up, int count, float* out);
     // y = values + bias + residual, of which either may be null; y += weight * values
@@ -144,6 +168,11 @@ struct Kernels {
     // Norm, then the rotary turn by half the head's size of angles.
     void (*turn_head)(const float* x, const float* weight, float eps, const float* cosines, const float* sines,
                       int size, float* out);
+    // Turns the keys of the tokens first .. last, multiples of 16, and packs them and their values. Null: the processor or
+    // the compiler knows no products of bfloat16.
+    void (*pack_keys)(const Picture& picture, int first, int last);
+    // `count` queries, up to `QUERIES`, over all of the picture's keys, which are packed.
+    void (*attend_picture)(const Picture& picture, float scale, int first, int count);
     // Codes of one group by the search of `packed.choose_codes`; returns its scale in half precision.
     uint16_t (*choose_group)(const Choice& choice, const float* x, uint8_t* codes);
 };
@@ -159,6 +188,7 @@ constexpr size_t many_floats(int head_size) {
     return size_t(head_size) * (2 * QUERIES + 2 * TILE) + QUERIES * TILE;
 }
 
+void add_bfloat16(Kernels& kernels);  // what needs its products
 const Kernels* avx2_kernels();
 const Kernels* avx512_kernels();
 const Kernels* amx_kernels();  // null: the compiler knows no tiles, or the system does not lend them

@@ -1,4 +1,4 @@
-// Products with packed matrices, a thread's part at a time.
+// Products with matrices, a thread's part at a time.
 #pragma once
 
 #include <algorithm>
@@ -105,6 +105,42 @@ inline int spans_of(const Matrix& matrix, int block, int count, Span* spans) {
             spans[number++] = {output, lanes, b * LANES};
     }
     return number;
+}
+
+// Rows of floats, each anywhere.
+using Rows = std::vector<const float*>;
+
+// The same calls for a matrix of floats: a block is 16 rows of it, or what is left of a half.
+template <typename Emit>
+void multiply(const Kernels& kernels, const Matrix& matrix, const Rows& x, int first_row, int rows, int first_block,
+              int last_block, const Emit& emit) {
+    alignas(64) float values[MOST_ROWS * LANES];
+    for (int block = first_block; block < last_block; ++block) {
+        Span span;
+        spans_of(matrix, block, 1, &span);
+        for (int row = 0; row < rows; row += MOST_ROWS) {
+            const int some = std::min(MOST_ROWS, rows - row);
+            kernels.dots(matrix.row(span.output), matrix.columns, span.count, &x[first_row + row], some, values);
+            for (int r = 0; r < some; ++r) emit(row + r, span.output, span.count, values + r * LANES);
+        }
+    }
+}
+
+inline void multiply_swiglu(const Kernels& kernels, const Matrix& matrix, const Rows& x, int first_row, int rows,
+                            int first_block, int last_block, float* h) {
+    alignas(64) float gate[MOST_ROWS * LANES], up[MOST_ROWS * LANES];
+    for (int block = first_block; block < last_block; ++block) {
+        const int output = block * LANES, valid = std::min(LANES, matrix.rows - output);
+        for (int row = 0; row < rows; row += MOST_ROWS) {
+            const int some = std::min(MOST_ROWS, rows - row);
+            const float* const* from = &x[first_row + row];
+            kernels.dots(matrix.row(output), matrix.columns, valid, from, some, gate);
+            kernels.dots(matrix.row(matrix.rows + output), matrix.columns, valid, from, some, up);
+            for (int r = 0; r < some; ++r)
+                kernels.swiglu(gate + r * LANES, up + r * LANES, valid,
+                               h + size_t(row + r) * matrix.rows + output);
+        }
+    }
 }
 
 // Some blocks of y = x W^T; `emit(row, first output, count, values)` takes the results.
