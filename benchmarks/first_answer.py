@@ -1,12 +1,14 @@
-"""First answer of a small checkpoint on a picture: qwen3vl beside transformers, in turn, in one run.
+"""First answer on a picture: qwen3vl beside transformers, in turn, in one run.
 
     python benchmarks/first_answer.py [--model models/moe] [--width 384 --height 256] [--rounds 9] [--dtype auto]
+    python benchmarks/first_answer.py --model FOLDER --quantization int4 --reference-dtype bfloat16 --width 1024 ...
 
 Each runs in a process of its own, for the threads of one would slow down the other. Both get the same picture and
-question, decode the same number of tokens greedily on the CPU, transformers in float32 and ours in `--dtype`, and start
-from the picture's pixels: processing, tokenising, vision tower and prefill are in the time to the first token. Caches
-that would make a repeated question free are off. Prints the medians, the spread (10th to 90th percentile) and the
-ratios of one run, and how many answers were the same; in float32 all must be.
+question, decode the same number of tokens greedily on the CPU, ours in `--dtype` or `--quantization` and transformers
+in `--reference-dtype`, and start from the picture's pixels: processing, tokenising, vision tower and prefill are in the
+time to the first token. Caches that would make a repeated question free are off. Prints the medians, the spread (10th
+to 90th percentile) and the ratios of one run, and how many answers were the same; all must be where both compute in
+float32.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
+from pathlib import Path
 
 import numpy as np
 import PIL.Image
@@ -70,7 +73,14 @@ Answers = Callable[[PIL.Image.Image, int], Answer]
 
 
 def ours(arguments: argparse.Namespace) -> Answers:
-    engine = Engine.load(arguments.model, device="cpu", dtype=arguments.dtype, config=EngineConfig(feature_bytes=0))
+    engine = Engine.load(
+        arguments.model,
+        device="cpu",
+        dtype=arguments.dtype,
+        quantization=arguments.quantization,
+        max_context=4096,
+        config=EngineConfig(feature_bytes=0),
+    )
 
     def run(picture: PIL.Image.Image, tokens: int) -> Answer:
         parts = [{"type": "image", "image": picture}, {"type": "text", "text": QUESTION}]
@@ -86,12 +96,12 @@ def ours(arguments: argparse.Namespace) -> Answers:
 
 
 def theirs(arguments: argparse.Namespace) -> Answers:
-    return Reference(arguments.model).run
+    return Reference(arguments.model, getattr(torch, arguments.reference_dtype)).run
 
 
 class Reference:
-    def __init__(self, folder: str) -> None:
-        self.model = AutoModelForImageTextToText.from_pretrained(folder, dtype=torch.float32).eval()
+    def __init__(self, folder: str, dtype: torch.dtype) -> None:
+        self.model = AutoModelForImageTextToText.from_pretrained(folder, dtype=dtype).eval()
         self.model.generation_config.eos_token_id = None
         self.tokenizer = AutoTokenizer.from_pretrained(folder)
         self.images = Qwen2VLImageProcessorPil.from_pretrained(folder)
@@ -155,13 +165,18 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--dtype", default="float32", help="of ours: float32, or auto, which is what users get")
+    parser.add_argument("--quantization", choices=("int8", "int4"), help="of ours; --dtype is then auto")
+    parser.add_argument("--reference-dtype", choices=("float32", "bfloat16"), default="float32")
     arguments = parser.parse_args()
+    if arguments.quantization:
+        arguments.dtype = "auto"
+    exact = arguments.dtype == arguments.reference_dtype == "float32"
     peers = {"qwen3vl": Peer(ours, arguments), "transformers": Peer(theirs, arguments)}
     times, equal = {name: Times() for name in peers}, 0
     for number in range(1, arguments.rounds + 3):
         answers = {name: peer.answer(number) for name, peer in peers.items()}
         same = answers["qwen3vl"].ids == answers["transformers"].ids
-        if not same and arguments.dtype == "float32":
+        if not same and exact:
             raise SystemExit(f"round {number}: the answers differ")
         if number <= 2:
             continue  # warm
@@ -172,8 +187,9 @@ def main() -> None:
     for peer in peers.values():
         peer.close()
     print(
-        f"{arguments.model}, {arguments.width}x{arguments.height}, {arguments.tokens} tokens, {arguments.dtype}, "
-        f"{arguments.rounds} rounds, {equal} answers the same"
+        f"{Path(arguments.model).name}, {arguments.width}x{arguments.height}, {arguments.tokens} tokens, "
+        f"{arguments.quantization or arguments.dtype} beside {arguments.reference_dtype}, {arguments.rounds} rounds, "
+        f"{equal} answers the same"
     )
     print(
         f"torch {torch.__version__}, transformers {transformers.__version__}, {arguments.threads} threads, "

@@ -14,6 +14,7 @@ import argparse
 import copy
 import json
 import shutil
+import subprocess
 import tempfile
 from collections.abc import Iterator
 from dataclasses import replace
@@ -102,15 +103,21 @@ def write_side_files(model: ReleasedModel, folder: Path) -> None:
     _write(folder / "tokenizer.json", tokenizer)
 
 
-def write_weights(model: ReleasedModel, folder: Path, device: str) -> None:
-    """Weights normal with deviation 0.02, norms one, biases zero; shard by shard, so that memory holds one shard."""
+def write_weights(model: ReleasedModel, folder: Path, device: str, *, empty_experts: int = 0) -> None:
+    """Weights normal with deviation 0.02, norms one, biases zero; shard by shard, so that memory holds one shard. The
+    last `empty_experts` of a layer are zeros, and holes in their file where the file system has such: no disk is used.
+    """
     shards = list(_shards(released_shapes(model.config)))
     weight_map = {}
     for number, names in enumerate(shards, 1):
         file = f"model-{number:05d}-of-{len(shards):05d}.safetensors"
-        save_file(
-            {name: _values(name, shape, device) for name, shape in names.items()}, folder / file, {"format": "pt"}
-        )
+        values = {name: _values(name, shape, device) for name, shape in names.items()}
+        for name in names if empty_experts else ():
+            if ".experts." in name:
+                values[name][-empty_experts:] = 0
+        save_file(values, folder / file, {"format": "pt"})
+        if empty_experts:
+            subprocess.run(["fallocate", "--dig-holes", folder / file], check=True)
         weight_map |= dict.fromkeys(names, file)
     _write(folder / "model.safetensors.index.json", {"metadata": {}, "weight_map": weight_map})
 

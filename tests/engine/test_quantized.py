@@ -146,12 +146,17 @@ def test_what_cannot_be_had_is_said(options: dict[str, str], message: str) -> No
 
 
 @pytest.mark.skipif(best_level() is Level.NONE, reason="no compiled kernels")
-@pytest.mark.parametrize(("kv_cache", "told"), [("auto", False), ("int8", False), ("float16", True), ("float32", True)])
+@pytest.mark.parametrize(
+    ("kv_cache", "told"), [("auto", False), ("int8", False), ("float16", True), ("float32", False)]
+)
 def test_a_cache_that_the_kernels_do_not_read_is_told(
     kv_cache: str, told: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
-    Formats.resolve(ModelConfig.from_folder(MODELS[0]), CPU, dtype="auto", quantization="int4", kv_cache=kv_cache)
-    assert ("each layer is called by itself" in caplog.text) == told
+    for quantization in ("int4", "none"):
+        caplog.clear()
+        config = ModelConfig.from_folder(MODELS[0])
+        Formats.resolve(config, CPU, dtype="auto", quantization=quantization, kv_cache=kv_cache)
+        assert ("each layer is called by itself" in caplog.text) == told
 
 
 @pytest.mark.parametrize("model", ["tiny-dense", "tiny-moe"])

@@ -12,7 +12,7 @@ import torch
 from qwen3vl.checkpoints.config import ModelConfig
 from qwen3vl.checkpoints.tensors import HEAD, TEXT, VISION, released_shapes
 from qwen3vl.errors import InputError
-from qwen3vl.kernels.cpu.library import Level, best_level, compiled, multiplies_bfloat16
+from qwen3vl.kernels.cpu.library import FORMATS, Level, best_level, compiled, multiplies_bfloat16
 from qwen3vl.kernels.packed import Packing
 from qwen3vl.model.network import Packings
 
@@ -78,11 +78,10 @@ class Formats:
             raise InputError(f"kv_cache must be 'auto', {', '.join(map(repr, _CACHES))}, got {kv_cache!r}")
         small = torch.bfloat16 if packed else resolved
         cache = small if kv_cache == "auto" else _CACHES[kv_cache]
-        if packed and compiled(None) and cache not in (torch.bfloat16, torch.int8):
+        if device.type == "cpu" and resolved == torch.float32 and compiled(None) and cache not in FORMATS:
             _log.warning(
-                "with quantization %r the CPU's kernels read a kv_cache of 'bfloat16' or 'int8' where it lies; with %r "
-                "attention is torch's and each layer is called by itself, which is slower",
-                quantization,
+                "the CPU's kernels read no kv_cache of %r: attention is torch's and each layer is called by itself, "
+                "which is slower",
                 kv_cache,
             )
         return cls(resolved, _tower(dtype, resolved, packed, device), quantization, cache)
