@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
+import shutil
 from collections.abc import Iterator
+from pathlib import Path
 
 import httpx
 import pytest
 
 from qwen3vl.server.access import make_key
+from qwen3vl.webui import assets
 from support import drawing
 from support.pages import Site, page_site, png
 
@@ -20,14 +24,39 @@ def client(site: Site) -> Iterator[httpx.Client]:
 
 @pytest.mark.parametrize(
     "path",
-    ["static/../routes.py", "static/%2e%2e%2froutes.py", "static/app.py", "panels/__init__.py", "static/nothing.js"],
+    [
+        *("static/../routes.py", "static/%2e%2e%2froutes.py", "static/app.py", "panels/__init__.py"),
+        *("static/nothing.js", "samples/page.png"),
+    ],
 )
 def test_only_modules_and_styles_are_served(client: httpx.Client, path: str) -> None:
-    assert client.get(f"/page/{path}").status_code in (400, 404)
+    assert client.get(f"/page/assets/{assets.version()}/{path}").status_code in (400, 404)
+    assert client.get("/page/samples/%2e%2e%2froutes.py").status_code in (400, 404)
+
+
+def test_modules_are_kept_until_they_change(
+    client: httpx.Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The page names them all, by an address that another content does not have."""
+    document = client.get("/").text
+    named = re.findall(r'page/assets/[^"\\]+', document)
+    assert {Path(each).name for each in named} >= {"app.js", "frame.css", *assets.names("panels", ".js")}
+    for address in named:
+        answer = client.get(f"/{address}")
+        assert answer.status_code == 200
+        assert "immutable" in answer.headers["cache-control"]
+    other = f"/{named[0].replace(assets.version(), '0' * 16)}"
+    assert client.get(other).status_code == 404
+    shutil.copytree(assets.FOLDERS["static"], tmp_path / "static")
+    monkeypatch.setitem(assets.FOLDERS, "static", tmp_path / "static")
+    assert assets.version.__wrapped__() == assets.version()
+    with (tmp_path / "static" / "app.js").open("a") as script:
+        script.write(" ")
+    assert assets.version.__wrapped__() != assets.version()
 
 
 def test_everything_carries_the_policy(client: httpx.Client) -> None:
-    for path in ("/", "/page/setup", "/page/static/app.js", "/page/nothing/here"):
+    for path in ("/", "/page/setup", f"/{assets.address('static', 'app.js')}", "/page/nothing/here"):
         assert "default-src 'self'" in client.get(path).headers["content-security-policy"]
 
 

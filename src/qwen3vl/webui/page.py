@@ -11,6 +11,8 @@ from pathlib import Path
 
 import gradio as gr
 
+from qwen3vl.webui import assets
+
 _STYLES = ("frame", "talk", "composer", "results", "places", "agent", "videos")
 _FONTS = ["ui-sans-serif", "system-ui", "Segoe UI", "Roboto", "Noto Sans", "Noto Sans CJK SC", "sans-serif"]
 _MONO = ["ui-monospace", "SFMono-Regular", "Consolas", "DejaVu Sans Mono", "monospace"]
@@ -40,14 +42,17 @@ def theme() -> gr.themes.Base:
 def head() -> str:
     """What stands in the document's head: our modules and styles, and KaTeX, which Gradio brings along."""
     formulas, formula_style = _gradio_asset("auto-render-*.js"), _gradio_asset("katex-*.css")
-    styles = [f"page/static/{name}.css" for name in _STYLES]
+    styles = [assets.address("static", f"{name}.css") for name in _STYLES]
+    modules = [assets.address(folder, name) for folder in assets.FOLDERS for name in assets.names(folder, ".js")]
     links = [f'<link rel="stylesheet" href="{href}">' for href in (*styles, "page/code.css", f"assets/{formula_style}")]
     return "\n".join(
         (
             '<meta name="viewport" content="width=device-width, initial-scale=1">',
             *links,
+            # Otherwise a browser would learn of each module from the one that imports it, one round after the other.
+            *(f'<link rel="modulepreload" href="{href}">' for href in modules),
             f'<link id="katex-module" rel="modulepreload" href="assets/{formulas}">',
-            '<script type="module" src="page/static/app.js"></script>',
+            f'<script type="module" src="{assets.address("static", "app.js")}"></script>',
         )
     )
 

@@ -35,18 +35,17 @@ from qwen3vl.server.writing import LiveAnswer
 from qwen3vl.store.records import Conversation, Message
 from qwen3vl.tasks.registry import TASKS
 from qwen3vl.tasks.similarity import similarity
+from qwen3vl.webui import assets
 from qwen3vl.webui.costs import cost_of, pixel_range
 from qwen3vl.webui.markdown import highlighted, style_sheet
-from qwen3vl.webui.panels import FOLDER as PANEL_FILES
 from qwen3vl.webui.panels import PANELS
 from qwen3vl.webui.turns import conversation_view, result_view, turn
 
 HERE = Path(__file__).parent
-_FOLDERS = {"static": HERE / "static", "panels": PANEL_FILES, "samples": HERE / "samples"}
-_TYPES = {".js": "text/javascript", ".css": "text/css", ".png": "image/png"}
 LANGUAGES = ("en", "zh")
 _PREVIEW_WIDTH = 1280  # pixels; of a page whose picture has another shape the height follows
 _FOREVER = {"Cache-Control": "private, max-age=31536000, immutable"}  # what goes by its hash
+_NO_CACHE = {"Cache-Control": "no-cache"}
 _SHOW_SECONDS = 0.08  # between two states of an answer that grows
 _RESULT_SECONDS = 0.4  # between two results of it
 
@@ -138,7 +137,7 @@ def page_router(services: Services) -> APIRouter:
 
     @router.get("/code.css")
     def code_style() -> Response:
-        return Response(style_sheet(), media_type="text/css", headers={"Cache-Control": "no-cache"})
+        return Response(style_sheet(), media_type="text/css", headers=_NO_CACHE)
 
     @router.post("/files")
     async def take_file(request: Request, name: Annotated[str, Query(max_length=255)] = "") -> dict[str, Any]:
@@ -223,20 +222,23 @@ def page_router(services: Services) -> APIRouter:
             drawn = renderer.render(body.html, size)
         return {"similarity": similarity(drawn, PIL.Image.fromarray(shown.pixels))}
 
-    @router.get("/{folder}/{name}")
-    def static(folder: Literal["static", "panels", "samples"], name: str) -> FileResponse:
-        path = _FOLDERS[folder] / name
-        if path.parent != _FOLDERS[folder] or path.suffix not in _TYPES or not path.is_file():
+    @router.get("/assets/{version}/{folder}/{name}")
+    def asset(version: str, folder: Literal["static", "panels"], name: str) -> FileResponse:
+        path = assets.FOLDERS[folder] / name
+        if version != assets.version() or name not in assets.names(folder, *assets.TYPES):
+            raise ApiError(404, f"there is no file {name!r} of this version")
+        return FileResponse(path, media_type=assets.TYPES[path.suffix], headers=_FOREVER)
+
+    @router.get("/samples/{name}")
+    def sample(name: str) -> FileResponse:
+        if name not in {path.name for path in (HERE / "samples").glob("*.png")}:
             raise ApiError(404, f"there is no file {name!r}")
-        return FileResponse(path, media_type=_TYPES[path.suffix], headers={"Cache-Control": "no-cache"})
+        return FileResponse(HERE / "samples" / name, media_type="image/png", headers=_NO_CACHE)
 
     for panel in PANELS:
         if panel.router is not None:
             router.include_router(panel.router(services))
     return router
-
-
-_NO_CACHE = {"Cache-Control": "no-cache"}
 
 
 def read_texts(language: str) -> dict[str, Any]:
