@@ -20,7 +20,8 @@ from qwen3vl.bench.jobs import Task, answer
 from qwen3vl.bench.report import summarise
 from qwen3vl.bench.tables import tables
 from qwen3vl.bench.targets import targets
-from qwen3vl.engine.engine import Engine, EngineInfo
+from qwen3vl.engine.engine import Engine
+from qwen3vl.engine.info import EngineInfo
 from qwen3vl.errors import InputError
 from qwen3vl.experts.modes import Mode
 

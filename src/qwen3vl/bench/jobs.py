@@ -20,7 +20,8 @@ from qwen3vl.bench.datasets import Dataset, Item
 from qwen3vl.bench.evaluate import EngineResponder, Record, evaluate, modes_of
 from qwen3vl.bench.rendering import PageJudge
 from qwen3vl.browser import Renderer
-from qwen3vl.engine.engine import Engine, EngineInfo
+from qwen3vl.engine.engine import Engine
+from qwen3vl.engine.info import EngineInfo
 from qwen3vl.experts.modes import Mode
 
 AT_ONCE = {"cpu": 64, "cuda": 512}  # sequences in one batch

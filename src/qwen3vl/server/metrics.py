@@ -15,7 +15,8 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from prometheus_client.registry import Collector
 
-from qwen3vl.engine.engine import Engine, EngineTelemetry
+from qwen3vl.engine.engine import Engine
+from qwen3vl.engine.info import EngineTelemetry
 from qwen3vl.server.services import Services
 from qwen3vl.telemetry.histogram import Histogram
 

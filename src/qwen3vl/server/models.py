@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any, Literal
 from qwen3vl.errors import EngineClosedError, InputError, InsufficientMemoryError, Qwen3VLError
 
 if TYPE_CHECKING:
-    from qwen3vl.engine.engine import Engine, EngineInfo
+    from qwen3vl.engine.engine import Engine
+    from qwen3vl.engine.info import EngineInfo
     from qwen3vl.server.shelf import Shelf
 
 State = Literal["absent", "available", "downloading", "loading", "ready", "unloading", "failed"]

@@ -28,7 +28,8 @@ from qwen3vl.store.records import UsageRow
 from qwen3vl.tasks.thinking import OPEN
 
 if TYPE_CHECKING:
-    from qwen3vl.engine.engine import Engine, EngineInfo
+    from qwen3vl.engine.engine import Engine
+    from qwen3vl.engine.info import EngineInfo
     from qwen3vl.prompt.builder import PromptBuilder
 
 logger = logging.getLogger(__name__)
