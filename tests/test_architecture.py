@@ -28,6 +28,7 @@ FLOORS = {
     "bench": 5,
     "server": 5,
     "webui": 6,
+    "flags": 6,
     "cli": 7,
 }
 

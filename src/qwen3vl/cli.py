@@ -6,23 +6,21 @@ What is heavy (torch, Gradio) is imported by the commands that use it, so that `
 from __future__ import annotations
 
 import contextlib
-import inspect
 import sys
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, get_args
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from pydantic import ByteSize
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
-from typer.core import TyperCommand
 
 from qwen3vl.errors import InputError, Qwen3VLError
-from qwen3vl.settings import KEYS, Settings
+from qwen3vl.flags import MODEL_NAME, Grouped, with_settings
+from qwen3vl.settings import Settings
 
 if TYPE_CHECKING:
     from qwen3vl.engine.build import EngineConfig
@@ -36,7 +34,6 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-_MODEL_NAME = ("model", "name")  # an argument, not a flag
 notes = Console(stderr=True, highlight=False)  # everything but an answer, so that an answer can be piped
 
 keys = typer.Typer(help="API keys: who may use the server, and for what.", no_args_is_help=True)
@@ -54,65 +51,8 @@ ConfigOption = Annotated[
 ]
 
 
-class _Grouped(TyperCommand):
-    """A command whose help lists its options by section."""
-
-    def format_options(self, ctx: Any, formatter: Any) -> None:
-        sections: dict[str, list[tuple[str, str]]] = {}
-        for parameter in self.get_params(ctx):
-            if (record := parameter.get_help_record(ctx)) is not None:
-                title = getattr(parameter, "rich_help_panel", None) or "Options"
-                sections.setdefault(title, []).append(record)
-        for title, records in sections.items():
-            with formatter.section(title):
-                formatter.write_dl(records)
-
-
-def _with_settings(function: Callable[..., None]) -> Callable[..., None]:
-    """Gives a command every setting as a flag: `server.max_body` is `--max-body`, and reaches `function` in `flags`."""
-
-    def command(**given: Any) -> None:
-        flags: dict[str, dict[str, Any]] = {}
-        for section, key in KEYS:
-            if (section, key) != _MODEL_NAME:
-                flags.setdefault(section, {})[key] = given.pop(f"{section}__{key}")
-        function(**given, flags=flags)
-
-    own = [each for each in inspect.signature(function, eval_str=True).parameters.values() if each.name != "flags"]
-    kind = inspect.Parameter.KEYWORD_ONLY
-    further = [
-        inspect.Parameter(f"{section}__{key}", kind, default=None, annotation=_flag(section, key, field))
-        for (section, key), field in KEYS.items()
-        if (section, key) != _MODEL_NAME
-    ]
-    command.__signature__ = inspect.Signature(  # type: ignore[attr-defined]  # Typer reads the parameters here
-        [each.replace(kind=kind) for each in own] + further
-    )
-    command.__annotations__, command.__doc__, command.__name__ = {}, function.__doc__, function.__name__
-    return command
-
-
-def _flag(section: str, key: str, field: Any) -> Any:
-    """The type and option of one setting. Values stay text, for the settings to check; a switch has its own form."""
-    name, default = key.replace("_", "-"), field.default
-    shown = ",".join(map(str, default)) if isinstance(default, tuple) else default
-    if isinstance(default, bool):
-        shown = "on" if default else "off"
-    elif isinstance(default, ByteSize):
-        shown = default.human_readable()
-    text = field.description + ("" if shown in (None, "") else f" [default: {shown}]")
-    panel = f"{section.capitalize()} ({section} in config.yaml)"
-    if bool in (field.annotation, *get_args(field.annotation)):
-        return Annotated[
-            bool | None, typer.Option(f"--{name}/--no-{name}", help=text, rich_help_panel=panel, show_default=False)
-        ]
-    return Annotated[
-        str | None, typer.Option(f"--{name}", help=text, rich_help_panel=panel, metavar=key.rpartition("_")[2].upper())
-    ]
-
-
-@app.command(cls=_Grouped)
-@_with_settings
+@app.command(cls=Grouped)
+@with_settings
 def serve(
     *,
     model: Annotated[str | None, typer.Argument(help="A folder, catalogue name or hub id. [default: tiny-moe]")] = None,
@@ -124,7 +64,7 @@ def serve(
     Each option is also a key of config.yaml and an environment variable: --max-body is max_body in the section server,
     and QWEN3VL_SERVER_MAX_BODY. A flag goes before the environment, and that before the file.
     """
-    section, key = _MODEL_NAME
+    section, key = MODEL_NAME
     flags[section][key] = model
     settings = _settings(config, **flags)
     from qwen3vl.server import Services, create_app, run
