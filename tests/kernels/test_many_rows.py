@@ -19,7 +19,7 @@ PACKINGS = [
     Packing(4, 64, zeros=True),
     Packing(8, 32, zeros=True),
 ]
-ROWS = [15, 16, 17, 31, 32, 33, 47, 100]  # around whole tiles
+ROWS = [15, 33, 127, 128, 129, 145, 160, 175]  # around whole tiles, which are for 128 and more
 
 
 def random_matrix(
@@ -59,7 +59,8 @@ def test_each_row_is_to_the_bit_what_it_is_alone(
     alone = [linear(x[i : i + 1], matrix, residual=residual[i : i + 1], level=level) for i in range(max(ROWS))]
     gated = [linear(x[i : i + 1], matrix, norm=norm, swiglu=True, level=level) for i in range(max(ROWS))]
     reference = packed_linear_reference(x, matrix, residual=residual)
-    torch.testing.assert_close(torch.cat(alone), reference, rtol=1e-4, atol=1e-3)
+    # A product in the last bit may turn the rounding of an activation here and there.
+    assert (torch.cat(alone) - reference).norm() < 1e-4 * reference.norm()
     for rows in ROWS:
         together = linear(x[:rows], matrix, residual=residual[:rows], level=level)
         assert torch.equal(together, torch.cat(alone[:rows])), f"{rows} rows"
@@ -71,7 +72,7 @@ def test_each_row_is_to_the_bit_what_it_is_alone(
 @pytest.mark.parametrize("packing", PACKINGS, ids=str)
 def test_experts_with_many_tokens_give_each_what_it_gets_alone(packing: Packing, level: Level, threads: int) -> None:
     """Some experts have whole tiles of tokens, one has a few, and one none."""
-    hidden, inner, experts, top_k, tokens = 136, 48, 5, 2, 90
+    hidden, inner, experts, top_k, tokens = 136, 48, 5, 2, 320
     gate_up = random_matrix(2 * inner, hidden, packing, halves=2, batch=experts)
     down = random_matrix(hidden, inner, packing, batch=experts)
     generator = torch.Generator().manual_seed(2)
@@ -90,5 +91,5 @@ def test_experts_with_many_tokens_give_each_what_it_gets_alone(packing: Packing,
 @pytest.mark.skipif(best_level() < Level.AMX, reason="not on this processor")
 @pytest.mark.parametrize("packing", PACKINGS, ids=str)
 def test_tiles_give_to_the_bit_what_vnni_gives(packing: Packing) -> None:
-    matrix, x = random_matrix(64, 512, packing), torch.randn(64, 512, generator=torch.Generator().manual_seed(3))
+    matrix, x = random_matrix(64, 512, packing), torch.randn(160, 512, generator=torch.Generator().manual_seed(3))
     assert torch.equal(linear(x, matrix, level=Level.AMX), linear(x, matrix, level=Level.AVX512))
