@@ -7,7 +7,6 @@ typedef float Floats __attribute__((vector_size(64), aligned(4)));
 typedef int32_t Ints __attribute__((vector_size(64), aligned(4)));
 typedef uint32_t Words __attribute__((vector_size(64), aligned(4)));
 typedef uint16_t Shorts __attribute__((vector_size(32), aligned(2)));
-typedef int8_t Bytes __attribute__((vector_size(16), aligned(1)));
 
 typedef float Quarter __attribute__((vector_size(16), aligned(4)));
 typedef int32_t QuarterInts __attribute__((vector_size(16)));
@@ -47,7 +46,20 @@ inline Floats widen(const uint16_t* from) {
     const Words words = __builtin_convertvector(at<Shorts>(from), Words) << 16;
     return (Floats)words;
 }
-inline Floats widen(const int8_t* from) { return __builtin_convertvector(at<Bytes>(from), Floats); }
+// The compiler takes bytes apart one by one where it is left to itself.
+inline Floats widen(const int8_t* from) {
+#ifdef __AVX512F__
+    return (Floats)_mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(at<__m128i>(from)));
+#else
+    Floats values;
+    for (int half = 0; half < 2; ++half) {
+        const __m128i bytes = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(from + half * LANES / 2));
+        _mm256_storeu_ps(reinterpret_cast<float*>(&values) + half * LANES / 2,
+                         _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(bytes)));
+    }
+    return values;
+#endif
+}
 inline Floats widen(const float* from) { return at<Floats>(from); }
 
 inline uint16_t to_bfloat16(float value) {
