@@ -110,7 +110,7 @@ def _decoder(model: ReleasedModel, layers: int, packing: Packing) -> Decoder:
 def _layers(decoder: Decoder, tokens: int) -> Callable[[], object]:
     text = decoder.config
     blocks = -(-tokens // _BLOCK)
-    shape = (blocks, _BLOCK, text.num_kv_heads, text.head_dim)
+    shape = (blocks, text.num_kv_heads, _BLOCK, text.head_dim)
     cache = [
         LayerCache(torch.zeros(shape, dtype=torch.bfloat16), torch.zeros(shape, dtype=torch.bfloat16))
         for _ in decoder.layers

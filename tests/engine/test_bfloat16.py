@@ -41,11 +41,13 @@ def reference_logits(model: str) -> dict[str, torch.Tensor]:
 
 @pytest.mark.parametrize("model", ["dense", "moe"])
 def test_bfloat16_is_as_close_to_float32_as_the_references(model: str, device: str) -> None:
-    """Root mean square over all cases and tokens; rounding is a matter of luck in each single one."""
+    """The median case's root mean square over the tokens: in a single one a router's near-tie may turn, which moves its
+    logits by as much as another answer, for the reference on other cases than for us.
+    """
     exact = first_logits(model, "cpu", "float32")
 
     def distance(rough: dict[str, torch.Tensor]) -> float:
-        return float(torch.stack([rough[name] - exact[name] for name in CASES]).pow(2).mean().sqrt())
+        return float(torch.stack([rough[name] - exact[name] for name in CASES]).pow(2).mean(-1).sqrt().median())
 
     ours, reference = distance(first_logits(model, device, "bfloat16")), distance(reference_logits(model))
     print(f"{model} on {device}: rms distance of bfloat16 logits {ours:.4f}, reference library's {reference:.4f}")

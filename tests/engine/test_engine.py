@@ -125,7 +125,7 @@ def test_n_answers_compute_the_prompt_once(engine: Engine, monkeypatch: pytest.M
 def test_a_picture_read_in_pieces_is_encoded_once(engine: Engine) -> None:
     """Its features wait with the sequence, whether or not there is a cache for them, and go when it has been read."""
     config = EngineConfig(num_blocks=64, step_tokens=16, feature_bytes=0)
-    with Engine.load("tiny-moe", device="cpu", config=config) as small:
+    with Engine.load("tiny-moe", device="cpu", speculation="off", config=config) as small:
         runner, encoded = small._core.runner, list[int]()
         encode = runner.encode
         runner.encode = lambda visuals: encoded.append(len(visuals)) or encode(visuals)  # type: ignore[method-assign, func-returns-value]

@@ -54,7 +54,7 @@ def ids_of(model: Qwen3VL) -> torch.Tensor:
 def logits(model: Qwen3VL, cache_type: torch.dtype, *, by_token: bool = False) -> torch.Tensor:
     """Of every position of a fixed text, [tokens, vocabulary], in one step or token by token."""
     text = model.config.text
-    shape = (3, 16, text.num_kv_heads, text.head_dim)
+    shape = (3, text.num_kv_heads, 16, text.head_dim)
     cache = [
         LayerCache(
             *(torch.zeros(shape, dtype=cache_type) for _ in range(2)),

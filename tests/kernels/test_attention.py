@@ -27,7 +27,7 @@ def make_step(
     """
     widths = [-(-context // BLOCK) for _, context in lengths]
     order = torch.randperm(sum(widths) + 3, generator=generator)
-    shape = (len(order), BLOCK, kv_heads, dim)
+    shape = (len(order), kv_heads, BLOCK, dim)
     cache = LayerCache(torch.full(shape, torch.nan), torch.full(shape, torch.nan))
     tables = torch.zeros(len(lengths), max(widths), dtype=torch.long)
     contents, first = [], 0
@@ -152,7 +152,7 @@ def test_compiled_decode_reads_what_was_written(
         caches.append(cache)
     ours, theirs = (cache.read(tables[-1, : widths[-1]], torch.float32) for cache in caches)
     for mine, other in zip(ours, theirs, strict=True):  # the last bit of a norm may turn a rounding
-        held = mine.flatten(0, 1)[: lengths[-1]], other.flatten(0, 1)[: lengths[-1]]
+        held = mine[:, : lengths[-1]], other[:, : lengths[-1]]
         torch.testing.assert_close(*held, rtol=2**-7, atol=0.02)
         assert (held[0] - held[1]).norm() < 2e-3 * held[1].norm()
     assert (outs[0] - outs[1]).norm() < 2e-3 * outs[1].norm()
@@ -170,7 +170,7 @@ def test_compiled_decode_says_what_is_not_a_number(spoiled: str, level: Level) -
     )
     query = torch.randn(2, 4, 32, generator=generator)
     whole = paged_attention(query, cache, [group], 0.2, level=level)
-    getattr(cache, spoiled)[1, 1] = torch.nan
+    getattr(cache, spoiled)[1, :, 1] = torch.nan
     out = paged_attention(query, cache, [group], 0.2, level=level)
     assert out[0].isnan().all()
     assert torch.equal(out[1], whole[1])
@@ -183,11 +183,11 @@ def test_small_caches_lose_little(stored: torch.dtype) -> None:
     cache = empty_cache(5, 2, 32, stored)
     cache.write(key, value, torch.arange(20))
     for read, written in zip(cache.read(torch.arange(5), torch.float32), (key, value), strict=True):
-        assert (read.flatten(0, 1) - written).norm() < 0.01 * written.norm()
+        assert (read.transpose(0, 1) - written).norm() < 0.01 * written.norm()
 
 
 def empty_cache(blocks: int, kv_heads: int, dim: int, stored: torch.dtype) -> LayerCache:
-    shape = (blocks, BLOCK, kv_heads, dim)
+    shape = (blocks, kv_heads, BLOCK, dim)
     data = [torch.zeros(shape, dtype=stored) for _ in range(2)]
     scales = [torch.zeros(shape[:-1]) for _ in range(2)] if stored == torch.int8 else []
     return LayerCache(*data, *scales)

@@ -31,7 +31,7 @@ def make(
     widths = [-(-keys // BLOCK) for _, keys in lengths]
     order = torch.randperm(sum(widths) + 2, generator=generator)
     tables = torch.zeros(len(lengths), max(widths), dtype=torch.long)
-    shape = (len(order), BLOCK, kv_heads, dim)
+    shape = (len(order), kv_heads, BLOCK, dim)
     unheld = 127 if stored == torch.int8 else torch.nan
     data = [torch.full(shape, unheld, dtype=stored) for _ in range(2)]
     scales = [torch.full(shape[:-1], torch.nan) for _ in range(2)] if stored == torch.int8 else []
@@ -53,7 +53,7 @@ def definition(query: torch.Tensor, group: AttentionGroup, cache: LayerCache, sc
     for row, (first, last) in enumerate(pairwise(starts)):
         length = int(group.context_lengths[row])
         blocks = group.block_tables[row, : -(-length // BLOCK)]
-        keys, values = (part.flatten(0, 1)[:length].double() for part in cache.read(blocks, torch.float32))
+        keys, values = (part[:, :length].transpose(0, 1).double() for part in cache.read(blocks, torch.float32))
         shared = query.shape[1] // keys.shape[1]
         keys, values = (part.repeat_interleave(shared, dim=1) for part in (keys, values))
         scores = torch.einsum("qhd,khd->hqk", query[first:last].double(), keys) * scale
@@ -86,7 +86,7 @@ def test_what_is_not_a_number_is_not_hidden_and_stays_in_its_sequence(spoiled: s
     group, cache = make([(70, 90), (20, 20)], 2, 32, torch.bfloat16)
     query = torch.randn(90, 4, 32, generator=torch.Generator().manual_seed(1))
     whole = paged_attention(query, cache, [group], 0.2, level=level)
-    getattr(cache, spoiled)[group.block_tables[0, 0], 3] = torch.nan
+    getattr(cache, spoiled)[group.block_tables[0, 0], :, 3] = torch.nan
     out = paged_attention(query, cache, [group], 0.2, level=level)
     assert out[:70].isnan().all()
     assert torch.equal(out[70:], whole[70:])

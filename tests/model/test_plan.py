@@ -41,7 +41,7 @@ def network(request: pytest.FixtureRequest) -> Qwen3VL:
 
 def empty_cache(config: ModelConfig, dtype: torch.dtype) -> list[LayerCache]:
     text = config.text
-    shape = (BLOCKS, BLOCK, text.num_kv_heads, text.head_dim)
+    shape = (BLOCKS, text.num_kv_heads, BLOCK, text.head_dim)
     scales = 2 if dtype == torch.int8 else 0
     return [
         LayerCache(

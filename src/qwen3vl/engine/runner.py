@@ -35,7 +35,7 @@ class Runner:
         self.features = features
         self.device, self.dtype = model.device, model.dtype
         text = model.config.text
-        shape = (num_blocks, block_size, text.num_kv_heads, text.head_dim)
+        shape = (num_blocks, text.num_kv_heads, block_size, text.head_dim)
         self.cache = [_empty_cache(shape, cache_dtype, self.device) for _ in range(text.num_layers)]
 
     def run(self, chunks: list[Chunk]) -> torch.Tensor:

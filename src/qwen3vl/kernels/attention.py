@@ -1,6 +1,6 @@
 """Attention of the decoder, paged and causal.
 
-Keys and values live in a paged cache, [blocks, block_size, kv_heads, d], and a sequence's block table
+Keys and values live in a paged cache, [blocks, kv_heads, block_size, d], and a sequence's block table
 says where they lie. A step's tokens come as one or two `AttentionGroup`s: sequences that decode (one query each), and
 sequences that prefill (many). Within a group no operation depends on a value on the device, so that a captured graph
 can replay it.
@@ -23,8 +23,8 @@ PADDED_BYTES = 2**28  # that the padded form of one group may take, unless one s
 
 @dataclass
 class LayerCache:
-    """Keys and values of one layer, each [blocks, block_size, kv_heads, d]: of a floating type, or bytes with a scale
-    for each token and head, [blocks, block_size, kv_heads] float32.
+    """Keys and values of one layer, each [blocks, kv_heads, block_size, d]: of a floating type, or bytes with a scale
+    for each token and head, [blocks, kv_heads, block_size] float32. What a head reads of a block lies together.
     """
 
     keys: torch.Tensor
@@ -34,28 +34,31 @@ class LayerCache:
 
     @property
     def block_size(self) -> int:
-        return self.keys.shape[1]
+        return self.keys.shape[2]
 
     def read(self, blocks: torch.Tensor, dtype: torch.dtype) -> tuple[torch.Tensor, torch.Tensor]:
-        """Keys and values of blocks, [blocks, block_size, kv_heads, d], as numbers of a floating type."""
+        """Keys and values of blocks, [..., n], as numbers of a floating type: [kv_heads, ..., n * block_size, d]."""
+
+        def rows(stored: torch.Tensor) -> torch.Tensor:
+            return stored.transpose(0, 1)[:, blocks].flatten(blocks.dim(), blocks.dim() + 1)
+
         pairs = ((self.keys, self.key_scales), (self.values, self.value_scales))
         keys, values = (
-            stored[blocks].to(dtype)
-            if scales is None
-            else (stored[blocks].float() * scales[blocks][..., None]).to(dtype)
+            rows(stored).to(dtype) if scales is None else (rows(stored).float() * rows(scales)[..., None]).to(dtype)
             for stored, scales in pairs
         )
         return keys, values
 
     def write(self, key: torch.Tensor, value: torch.Tensor, slots: torch.Tensor) -> None:
         """Stores each token's key and value, [tokens, kv_heads, d], at its slot (block * block_size + offset)."""
+        block, offset = slots // self.block_size, slots % self.block_size
         pairs = ((key, self.keys, self.key_scales), (value, self.values, self.value_scales))
         for new, stored, scales in pairs:
             if scales is not None:
                 largest = new.abs().amax(-1, keepdim=True).float()
-                scales.view(-1, scales.shape[-1]).index_copy_(0, slots, (largest / 127)[..., 0])
+                scales[block, :, offset] = (largest / 127)[..., 0]
                 new = (new.float() * (127 / largest.clamp(min=torch.finfo(torch.float32).tiny))).round()
-            stored.view(-1, *stored.shape[2:]).index_copy_(0, slots, new.to(stored.dtype))
+            stored[block, :, offset] = new.to(stored.dtype)
 
 
 @dataclass
@@ -88,7 +91,7 @@ class AttentionGroup:
         return PaddedGroup(
             rows=rows,
             mask=(keys <= last_visible[..., None])[:, None],
-            held=(keys < self.context_lengths[:, None])[..., None, None],
+            held=(keys < self.context_lengths[:, None])[..., None],
             token_sequence=sequence,
             token_offset=torch.arange(self.num_tokens, device=keys.device) - self.query_starts[sequence],
         )
@@ -110,7 +113,7 @@ class AttentionGroup:
 class PaddedGroup:
     rows: torch.Tensor  # [S, Q] the group's token that stands at (sequence, offset); any token where there is none
     mask: torch.Tensor  # [S, 1, Q, K] bool, True where the query may look
-    held: torch.Tensor  # [S, K, 1, 1] bool, True where the sequence has a key
+    held: torch.Tensor  # [S, K, 1] bool, True where the sequence has a key
     token_sequence: torch.Tensor  # [T]
     token_offset: torch.Tensor  # [T]
 
@@ -147,7 +150,7 @@ def heads_to_cache(
     qkv: [tokens, (heads + 2 kv_heads) * d]; cos, sin: [tokens, 1, d / 2] float32. Returns the queries, [tokens,
     heads, d]. `level`: the CPU's instruction set, for tests; None takes the best.
     """
-    kv_heads, size = cache.keys.shape[2:]
+    _, kv_heads, _, size = cache.keys.shape
     heads = qkv.shape[1] // size - 2 * kv_heads
     if not compiled(qkv, cache, level):
         q, k, v = torch.split(qkv.view(len(qkv), -1, size), [heads, kv_heads, kv_heads], dim=1)
@@ -216,7 +219,7 @@ def paged_attention_reference(
     padded = group.padded
     # Zeros behind a sequence's end: a masked key has no weight, but what is not a number, times nothing, still is not.
     key, value = (
-        stored.flatten(1, 2)[:, : group.max_context].where(padded.held, 0).transpose(1, 2)
+        stored[:, :, : group.max_context].where(padded.held, 0).transpose(0, 1)
         for stored in cache.read(group.block_tables, query.dtype)
     )  # [S, kv_heads, K, d]
     out = _attend(query[padded.rows].transpose(1, 2), key, value, padded.mask, scale)
@@ -228,9 +231,7 @@ def _attend_cpu(query: torch.Tensor, cache: LayerCache, group: AttentionGroup, s
     out = torch.empty_like(query)
     for span in group.per_sequence:
         blocks = span.block_table[: -(-span.context // cache.block_size)]
-        key, value = (
-            stored.flatten(0, 1)[: span.context].transpose(0, 1)[None] for stored in cache.read(blocks, query.dtype)
-        )
+        key, value = (stored[:, : span.context][None] for stored in cache.read(blocks, query.dtype))
         q = query[span.first : span.last].transpose(0, 1)[None]
         out[span.first : span.last] = _attend(q, key, value, span.mask, scale)[0].transpose(0, 1)
     return out
@@ -310,7 +311,9 @@ def _cache(cache: LayerCache) -> cpu.Cache:
         cpu.address(cache.values, dtype),
         cpu.address(cache.key_scales),
         cpu.address(cache.value_scales),
-        *cache.keys.shape[1:],
+        cache.block_size,
+        cache.keys.shape[1],
+        cache.keys.shape[3],
         cpu.FORMATS[dtype],
     )
 

@@ -128,12 +128,12 @@ inline Quarter sums_of(const Floats* four) {
 
 // Where the rows of one key head lie, for some consecutive tokens of a sequence.
 struct Places {
-    size_t row[TILE];  // token's slot * kv heads + head
+    size_t row[TILE];
 
     Places(const Cache& cache, const int64_t* table, int head, int first, int count) {
         int block = first / cache.block_size, offset = first % cache.block_size;
         for (int t = 0; t < count; ++t) {
-            row[t] = (size_t(table[block]) * cache.block_size + offset) * cache.kv_heads + head;
+            row[t] = cache.row(table[block], head, offset);
             if (++offset == cache.block_size) offset = 0, ++block;
         }
         for (int t = count; t < TILE; ++t) row[t] = row[count - 1];  // any that may be read
@@ -261,7 +261,8 @@ void attend_any(const Cache& cache, const int64_t* table, int head, const float*
 }
 
 void store_head(const Cache& cache, bool key, int64_t slot, int head, const float* values) {
-    const size_t place = size_t(slot) * cache.kv_heads + head, start = place * cache.head_size;
+    const size_t place = cache.row(slot / cache.block_size, head, int(slot % cache.block_size));
+    const size_t start = place * cache.head_size;
     void* data = key ? cache.keys : cache.values;
     float* scales = key ? cache.key_scales : cache.value_scales;
     if (cache.format == FLOAT32) {

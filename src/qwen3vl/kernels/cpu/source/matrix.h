@@ -74,8 +74,8 @@ inline Block block_of(const Matrix& matrix, int index) {
     return {matrix.block(index), matrix.code_bytes(), matrix.group_bytes(), matrix.has_zeros != 0, zero, nullptr};
 }
 
-// The paged cache of a layer: keys and values [blocks, block size, kv heads, head size], as floats, as bfloat16, or as
-// bytes with a scale for each token and head [blocks, block size, kv heads].
+// The paged cache of a layer: keys and values [blocks, kv heads, block size, head size], as floats, as bfloat16, or as
+// bytes with a scale for each token and head [blocks, kv heads, block size].
 struct Cache {
     void* keys;
     void* values;
@@ -85,6 +85,10 @@ struct Cache {
     int32_t kv_heads;
     int32_t head_size;  // a multiple of 16
     int32_t format;     // FLOAT32, BFLOAT16 or INT8
+
+    size_t row(int64_t block, int head, int offset) const {
+        return (size_t(block) * kv_heads + head) * block_size + offset;
+    }
 };
 
 // Consecutive tokens of a sequence with their queries of one key head: up to `QUERIES` of them.
