@@ -1,13 +1,16 @@
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 
 import httpx
 import openai
 import psutil
 import pytest
+import torch
 
 from qwen3vl import Engine
+from qwen3vl.engine.scheduler import Chunk
 from qwen3vl.server import Services, create_app
 from qwen3vl.settings import ServerSettings, Settings
 from support.server import MODELS, endless_model, serving
@@ -36,9 +39,19 @@ def client(url: str) -> Iterator[openai.OpenAI]:
 
 @pytest.fixture
 def endless(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Engine, str]]:
-    """An engine whose answers do not end by themselves, and the URL of its server."""
+    """An engine whose answers do not end by themselves, and the URL of its server. Its steps take as long as a larger
+    model's: what happens during an answer needs an answer that lasts.
+    """
     folder = endless_model(tmp_path_factory.mktemp("models") / "endless")
     engine = Engine.load(folder, device="cpu", memory="1GiB")
+    runner = engine._core.runner
+    run = runner.run
+
+    def run_slowly(chunks: list[Chunk]) -> torch.Tensor:
+        time.sleep(0.01)
+        return run(chunks)
+
+    runner.run = run_slowly  # type: ignore[method-assign]
     with Services.single(engine) as services, serving(create_app(services)) as url:
         yield engine, url
 
