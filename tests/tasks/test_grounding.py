@@ -64,9 +64,9 @@ def test_a_growing_answer_never_loses_a_mark() -> None:
 
 @pytest.mark.parametrize("text", ['{"a":' * 20_000, "{" * 100_000, '[{"bbox_2d": [' * 20_000])
 def test_hostile_answers_end_soon(text: str) -> None:
-    started = time.perf_counter()
+    started = time.process_time()
     assert parse_marks(text, 10, 10) == []
-    assert time.perf_counter() - started < 2
+    assert time.process_time() - started < 2
 
 
 def test_a_very_long_list_in_an_object() -> None:

@@ -27,6 +27,10 @@ def test_values(name: str) -> None:
     assert list(json_values(text, unfinished=True)) == unfinished
 
 
+def test_half_of_a_surrogate_pair_is_a_letter_like_any_other() -> None:
+    assert list(json_values('["\ud800a", "b', unfinished=True)) == [["?a"]]
+
+
 def test_objects_are_outer_before_inner() -> None:
     assert list(json_objects('[{"a": {"b": 1}}, {"c": 2}]')) == [{"a": {"b": 1}}, {"b": 1}, {"c": 2}]
 
@@ -37,6 +41,6 @@ def test_objects_are_outer_before_inner() -> None:
 )
 @pytest.mark.parametrize("unfinished", [False, True])
 def test_hostile_text_ends_soon(text: str, unfinished: bool) -> None:
-    started = time.perf_counter()
+    started = time.process_time()
     list(json_objects(text, unfinished=unfinished))
-    assert time.perf_counter() - started < 2
+    assert time.process_time() - started < 2

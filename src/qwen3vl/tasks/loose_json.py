@@ -69,6 +69,6 @@ def json_objects(text: str, *, unfinished: bool = False) -> Iterator[dict[str, A
 def _begun(text: str) -> Any:
     """The value that `text` begins. An empty list if it cannot be said: it has a line break in a string."""
     try:
-        return from_json(_UNFINISHED_WORD.sub("", text), allow_partial=True)
+        return from_json(_UNFINISHED_WORD.sub("", text).encode(errors="replace"), allow_partial=True)
     except ValueError:
         return []
