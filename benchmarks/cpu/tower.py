@@ -42,7 +42,7 @@ def main() -> None:
 
 
 @dataclass
-class Products:
+class Product:
     """A product with one of the tower's matrices: rows of input, and how often a picture needs it."""
 
     run: Callable[[], object]
@@ -72,10 +72,10 @@ class Picture:
         self.in_products = sum(each.multiplications * each.times for each in self.products)
 
 
-def _product(linear: torch.nn.Module, rows: int, times: int, dtype: torch.dtype) -> Products:
+def _product(linear: torch.nn.Module, rows: int, times: int, dtype: torch.dtype) -> Product:
     outputs, inputs = linear.weight.shape
     x = torch.randn(rows, inputs).to(dtype)
-    return Products(lambda: linear(x), rows * inputs * outputs, times)
+    return Product(lambda: linear(x), rows * inputs * outputs, times)
 
 
 def _print(picture: Picture, rounds: int) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 import torch
 import torch.nn.functional as F
@@ -15,14 +13,6 @@ from qwen3vl.kernels.norm import Norm, rms_norm_reference
 from tests.support.cpu import LEVELS
 
 SHAPES = [(1, 1), (16, 16), (37, 50), (70, 33), (130, 256)]  # outputs, inputs
-
-
-@pytest.fixture(params=[1, 3], ids="{}-threads".format)
-def threads(request: pytest.FixtureRequest) -> Iterator[int]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(request.param)
-    yield request.param
-    torch.set_num_threads(before)
 
 
 @pytest.mark.parametrize("level", LEVELS)

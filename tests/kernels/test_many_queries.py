@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from itertools import pairwise
 
 import pytest
@@ -13,14 +12,6 @@ from qwen3vl.kernels.cpu.library import Level
 from tests.support.cpu import LEVELS
 
 BLOCK = 16
-
-
-@pytest.fixture(params=[1, 3], ids="{}-threads".format)
-def threads(request: pytest.FixtureRequest) -> Iterator[int]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(request.param)
-    yield request.param
-    torch.set_num_threads(before)
 
 
 def make(

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 import torch
 
@@ -34,14 +32,6 @@ def random_matrix(
         zeros = torch.randint(0, top, (rows, groups), generator=generator).to(torch.uint8)
         matrix.flat(index).store_codes(Codes(codes, scales, zeros if packing.zeros else None))
     return matrix
-
-
-@pytest.fixture(params=[1, 3], ids="{}-threads".format)
-def threads(request: pytest.FixtureRequest) -> Iterator[int]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(request.param)
-    yield request.param
-    torch.set_num_threads(before)
 
 
 @pytest.mark.parametrize("level", LEVELS)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 import torch
 
@@ -16,14 +14,6 @@ SHAPES = [(3, 24), (2, 64), (1, 72), (2, 80), (1, 6)]  # heads and their size
 PICTURES: list[Segments] = [[(1, 1)], [(2, 6), (1, 4), (3, 5)], [(1, 64), (1, 300)], [(2, 130)]]
 
 has_bfloat16 = pytest.mark.skipif(not multiplies_bfloat16(Level.AVX512), reason="no products of bfloat16 here")
-
-
-@pytest.fixture(params=[1, 3], ids="{}-threads".format)
-def threads(request: pytest.FixtureRequest) -> Iterator[int]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(request.param)
-    yield request.param
-    torch.set_num_threads(before)
 
 
 def make(segments: Segments, heads: int, size: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 import torch
 
@@ -13,14 +11,6 @@ from qwen3vl.kernels.linear import linear, linear_operation
 from qwen3vl.kernels.norm import Norm
 from qwen3vl.kernels.packed import PackedMatrix, Packing
 from tests.support.cpu import LEVELS
-
-
-@pytest.fixture(params=[1, 2, 3], ids="{}-threads".format)
-def threads(request: pytest.FixtureRequest) -> Iterator[int]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(request.param)
-    yield request.param
-    torch.set_num_threads(before)
 
 
 @pytest.mark.parametrize("level", LEVELS)

@@ -17,11 +17,6 @@ constexpr int KEYS = 128;  // that a tile of queries looks at together: their sc
 
 inline __m256i rounded(__m512 values) { return (__m256i)_mm512_cvtneps_pbh(values); }
 
-inline __m512 widened(const uint16_t* from) {
-    const __m256i halves = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from));
-    return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(halves), 16));
-}
-
 // c[ROWS][V vectors] = (or, with ADD, +=) the sum over pairs of a[row][pair] * b[pair][lane].
 template <int V, bool ADD>
 inline void product(const uint16_t* a, size_t a_row, const uint16_t* b, size_t b_pair, size_t b_vector, int pairs,
@@ -120,6 +115,7 @@ void attend_picture(const Picture& picture, float scale, int first, int count) {
     alignas(64) float scores[QUERIES * KEYS], sums[QUERIES * MOST_HEAD], turned[MOST_HEAD];
     float most[QUERIES], total[QUERIES] = {};
     std::memset(queries, 0, sizeof(uint16_t) * rows * padded);
+    std::memset(weights + count * KEYS, 0, sizeof(uint16_t) * (rows - count) * KEYS);
     std::memset(sums, 0, sizeof(float) * rows * padded);
     std::fill(most, most + QUERIES, -INFINITY);
     for (int q = 0; q < count; ++q) {

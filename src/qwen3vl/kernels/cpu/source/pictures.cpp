@@ -12,6 +12,12 @@ struct Unit {
     int picture, head, first, count;  // tokens
 };
 
+int length_of(const PictureAttention& call, int picture) {
+    return int(call.starts[picture + 1] - call.starts[picture]);
+}
+
+size_t in_blocks(int tokens) { return size_t(tokens + LANES - 1) / LANES * LANES; }
+
 struct Units {
     std::vector<size_t> packed;  // tokens before each picture, in whole blocks
     std::vector<Unit> all;
@@ -19,8 +25,8 @@ struct Units {
     void cut(const PictureAttention& call) {
         packed.assign(1, 0), all.clear();
         for (int p = 0; p < call.pictures; ++p) {
-            const int length = int(call.starts[p + 1] - call.starts[p]);
-            packed.push_back(packed.back() + (length + LANES - 1) / LANES * LANES);
+            const int length = length_of(call, p);
+            packed.push_back(packed.back() + in_blocks(length));
             for (int h = 0; h < call.heads; ++h)
                 for (int first = 0; first < length; first += QUERIES)
                     all.push_back({p, h, first, std::min(QUERIES, length - first)});
@@ -46,7 +52,7 @@ Picture picture_of(const PictureAttention& call, const Units& units, const Unit&
     picture.keys = keys;
     picture.values = keys + blocks * call.head_size;
     picture.y = call.y + picture.hidden * first + head;
-    picture.length = int(call.starts[unit.picture + 1] - call.starts[unit.picture]);
+    picture.length = length_of(call, unit.picture);
     picture.size = call.head_size;
     return picture;
 }
@@ -55,8 +61,7 @@ Picture picture_of(const PictureAttention& call, const Units& units, const Unit&
 
 void reserve(const PictureAttention& call, Scratch& scratch) {
     size_t tokens = 0;
-    for (int p = 0; p < call.pictures; ++p)
-        tokens += size_t(call.starts[p + 1] - call.starts[p] + LANES - 1) / LANES * LANES;
+    for (int p = 0; p < call.pictures; ++p) tokens += in_blocks(length_of(call, p));
     grown(scratch.packed, tokens * call.heads * packed_size(call));
 }
 
