@@ -67,10 +67,10 @@ int qwen3vl_run(int level, int threads, const Operation* operations, int count) 
     Scratch& scratch = kept;  // the calling thread's, for all of them
     for (int i = 0; i < count; ++i)
         with_call(operations[i], [&](const auto& call) { reserve(call, scratch); });
-    Meeting meeting;
+    Meeting meeting(threads);
 #pragma omp parallel num_threads(threads)
     {
-        const Team team(meeting, omp_get_num_threads());
+        const Team team(meeting, omp_get_num_threads(), omp_get_thread_num());
         for (int i = 0; i < count; ++i) {
             with_call(operations[i], [&](const auto& call) { run(*kernels, call, scratch, team); });
             team.wait();

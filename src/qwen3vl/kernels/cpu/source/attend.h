@@ -1,17 +1,25 @@
-// What is written in vectors of 16 floats for any instruction set: attention of single queries over the paged cache, what
+// What is written in vectors of floats for any instruction set: attention of single queries over the paged cache, what
 // stands before it (head norm, rotary turn, cache write), SwiGLU.
 //
-// Included by the file of each instruction set, inside its namespace: the vector types below become that set's own.
+// Included by the file of each instruction set, inside its namespace, after `VECTORS_OF_512` where it has such vectors: the
+// types below are its registers. (Compilers take larger ones apart number by number, and they do not agree whether a target
+// that is set within a file defines its own macros.)
 
-typedef float Floats __attribute__((vector_size(64), aligned(4)));
-typedef int32_t Ints __attribute__((vector_size(64), aligned(4)));
-typedef uint32_t Words __attribute__((vector_size(64), aligned(4)));
-typedef uint16_t Shorts __attribute__((vector_size(32), aligned(2)));
+#ifdef VECTORS_OF_512
+constexpr int WIDTH = 16;
+constexpr int SUMS = 16;  // that are kept at a time: half of the registers
+#else
+constexpr int WIDTH = 8;
+constexpr int SUMS = 8;
+#endif
+
+typedef float Floats __attribute__((vector_size(4 * WIDTH), aligned(4)));
+typedef int32_t Ints __attribute__((vector_size(4 * WIDTH), aligned(4)));
+typedef uint32_t Words __attribute__((vector_size(4 * WIDTH), aligned(4)));
+typedef uint16_t Shorts __attribute__((vector_size(2 * WIDTH), aligned(2)));
 
 typedef float Quarter __attribute__((vector_size(16), aligned(4)));
 typedef int32_t QuarterInts __attribute__((vector_size(16)));
-
-constexpr int AHEAD_KEYS = 8;
 
 template <typename T>
 inline T at(const void* from) {
@@ -23,9 +31,9 @@ inline T at(const void* from) {
 inline Floats all(float value) { return Floats{} + value; }
 
 inline float sum_of(const Floats& values) {
-    float part[LANES], total = 0;
+    float part[WIDTH], total = 0;
     __builtin_memcpy(part, &values, sizeof(part));
-    for (int step = LANES / 2; step; step /= 2)
+    for (int step = WIDTH / 2; step; step /= 2)
         for (int i = 0; i < step; ++i) part[i] += part[i + step];
     return total + part[0];
 }
@@ -33,34 +41,58 @@ inline float sum_of(const Floats& values) {
 float dot(const float* x, const float* y, int count) {
     Floats sums[4] = {};
     int i = 0;
-    for (; i + 4 * LANES <= count; i += 4 * LANES)
+    for (; i + 4 * WIDTH <= count; i += 4 * WIDTH)
         for (int part = 0; part < 4; ++part)
-            sums[part] += at<Floats>(x + i + part * LANES) * at<Floats>(y + i + part * LANES);
+            sums[part] += at<Floats>(x + i + part * WIDTH) * at<Floats>(y + i + part * WIDTH);
     float total = sum_of((sums[0] + sums[1]) + (sums[2] + sums[3]));
     for (; i < count; ++i) total += x[i] * y[i];
     return total;
 }
 
-// 16 stored numbers, without the scale of bytes.
+// `WIDTH` stored numbers, without the scale of bytes.
 inline Floats widen(const uint16_t* from) {
     const Words words = __builtin_convertvector(at<Shorts>(from), Words) << 16;
     return (Floats)words;
 }
 // The compiler takes bytes apart one by one where it is left to itself.
 inline Floats widen(const int8_t* from) {
-#ifdef __AVX512F__
+#ifdef VECTORS_OF_512
     return (Floats)_mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(at<__m128i>(from)));
 #else
-    Floats values;
-    for (int half = 0; half < 2; ++half) {
-        const __m128i bytes = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(from + half * LANES / 2));
-        _mm256_storeu_ps(reinterpret_cast<float*>(&values) + half * LANES / 2,
-                         _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(bytes)));
-    }
-    return values;
+    return (Floats)_mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(from))));
 #endif
 }
 inline Floats widen(const float* from) { return at<Floats>(from); }
+
+// Twice `WIDTH` stored numbers. Those of two bytes come apart quickest as the even and the odd ones, so queries that meet
+// them are laid out that way, and so is what their values are added to.
+template <typename Stored>
+inline void widen_two(const Stored* from, Floats* to) {
+    if constexpr (std::is_same_v<Stored, uint16_t>) {
+        const Words pairs = at<Words>(from);
+        to[0] = (Floats)(pairs << 16), to[1] = (Floats)(pairs & 0xffff0000u);
+    } else {
+        to[0] = widen(from), to[1] = widen(from + WIDTH);
+    }
+}
+
+// Numbers in the order of `widen_two`, and back.
+template <typename Stored>
+inline void lay_out(const float* from, int size, float* to) {
+    std::copy(from, from + size, to);
+    if constexpr (std::is_same_v<Stored, uint16_t>)
+        for (int c = 0; c + 2 * WIDTH <= size; c += 2 * WIDTH)
+            for (int i = 0; i < WIDTH; ++i) to[c + i] = from[c + 2 * i], to[c + WIDTH + i] = from[c + 2 * i + 1];
+}
+template <typename Stored>
+inline void lay_back(float* values, int size) {
+    if constexpr (std::is_same_v<Stored, uint16_t>)
+        for (int c = 0; c + 2 * WIDTH <= size; c += 2 * WIDTH) {
+            float pairs[2 * WIDTH];
+            for (int i = 0; i < WIDTH; ++i) pairs[2 * i] = values[c + i], pairs[2 * i + 1] = values[c + WIDTH + i];
+            std::copy(pairs, pairs + 2 * WIDTH, values + c);
+        }
+}
 
 inline uint16_t to_bfloat16(float value) {
     uint32_t bits;
@@ -84,7 +116,7 @@ inline Floats exponential(const Floats& given) {
 
 void swiglu(const float* gate, const float* up, int count, float* out) {
     int i = 0;
-    for (; i + LANES <= count; i += LANES) {
+    for (; i + WIDTH <= count; i += WIDTH) {
         const Floats g = at<Floats>(gate + i), h = g / (exponential(-g) + 1.0f) * at<Floats>(up + i);
         __builtin_memcpy(out + i, &h, sizeof(h));
     }
@@ -94,7 +126,7 @@ void swiglu(const float* gate, const float* up, int count, float* out) {
 // y = values + bias + residual, of which either may be null.
 void store_sum(const float* values, const float* bias, const float* residual, int count, float* y) {
     int i = 0;
-    for (; i + LANES <= count; i += LANES) {
+    for (; i + WIDTH <= count; i += WIDTH) {
         Floats sum = at<Floats>(values + i);
         if (bias) sum += at<Floats>(bias + i);
         if (residual) sum += at<Floats>(residual + i);
@@ -106,7 +138,7 @@ void store_sum(const float* values, const float* bias, const float* residual, in
 // y += weight * values
 void add_weighted(const float* values, float weight, int count, float* y) {
     int i = 0;
-    for (; i + LANES <= count; i += LANES) {
+    for (; i + WIDTH <= count; i += WIDTH) {
         const Floats sum = at<Floats>(y + i) + at<Floats>(values + i) * weight;
         __builtin_memcpy(y + i, &sum, sizeof(sum));
     }
@@ -118,12 +150,39 @@ inline Quarter sums_of(const Floats* four) {
     Quarter part[4];
     for (int i = 0; i < 4; ++i) {
         const Quarter* quarters = reinterpret_cast<const Quarter*>(&four[i]);
-        part[i] = (quarters[0] + quarters[1]) + (quarters[2] + quarters[3]);
+        part[i] = quarters[0] + quarters[1];
+        if (WIDTH == 16) part[i] += quarters[2] + quarters[3];
     }
     const QuarterInts low = {0, 4, 1, 5}, high = {2, 6, 3, 7}, even = {0, 1, 4, 5}, odd = {2, 3, 6, 7};
     const Quarter first = __builtin_shuffle(part[0], part[1], low) + __builtin_shuffle(part[0], part[1], high);
     const Quarter second = __builtin_shuffle(part[2], part[3], low) + __builtin_shuffle(part[2], part[3], high);
     return __builtin_shuffle(first, second, even) + __builtin_shuffle(first, second, odd);
+}
+
+// The sums of `SUMS` vectors' numbers.
+inline void all_sums_of(const Floats* vectors, float* out) {
+#ifdef VECTORS_OF_512
+    __m512 part[SUMS];
+    for (int i = 0; i < 8; ++i) {  // halves of two vectors, then quarters of four
+        const __m512 a = vectors[i], b = vectors[i + 8];
+        part[i] = _mm512_add_ps(_mm512_shuffle_f32x4(a, b, 0x44), _mm512_shuffle_f32x4(a, b, 0xee));
+    }
+    for (int i = 0; i < 4; ++i) {
+        const __m512 a = part[i], b = part[i + 4];
+        part[i] = _mm512_add_ps(_mm512_shuffle_f32x4(a, b, 0x88), _mm512_shuffle_f32x4(a, b, 0xdd));
+    }
+    for (int i = 0; i < 4; i += 2)  // within each quarter
+        part[i] = _mm512_add_ps(_mm512_unpacklo_ps(part[i], part[i + 1]), _mm512_unpackhi_ps(part[i], part[i + 1]));
+    const __m512d even = _mm512_castps_pd(part[0]), odd = _mm512_castps_pd(part[2]);
+    const __m512 sums = _mm512_add_ps(_mm512_castpd_ps(_mm512_unpacklo_pd(even, odd)),
+                                      _mm512_castpd_ps(_mm512_unpackhi_pd(even, odd)));
+    _mm512_storeu_ps(out, _mm512_shuffle_f32x4(sums, sums, 0xd8));  // its quarters were 0, 2, 1, 3
+#else
+    for (int i = 0; i < SUMS; i += 4) {
+        const Quarter four = sums_of(vectors + i);
+        __builtin_memcpy(out + i, &four, sizeof(four));
+    }
+#endif
 }
 
 // Where the rows of one key head lie, for some consecutive tokens of a sequence.
@@ -140,87 +199,114 @@ struct Places {
     }
 };
 
-// Products of Q queries with the keys of a tile, scores[Q][TILE]; 8 sums at a time fill the registers.
+// Has the line that begins at a stored number brought nearer; called for each pair of vectors.
+template <typename Stored>
+inline void fetch(const Stored* row, int c) {
+    if (c * sizeof(Stored) % 64 == 0) __builtin_prefetch(row + c, 0, 2);
+}
+
+// Products of Q queries with the keys of a tile, scores[Q][TILE]. Those of the next tile are fetched: the processor cannot
+// know where they lie, and as many requests at once as a whole row would make it wait.
 template <typename Stored, int Q>
-void score_tile(const float* queries, int size, const Stored* keys, const Stored* values, const Places& places,
-                int count, float (*scores)[TILE]) {
-    constexpr int SUMS = 8, K = SUMS / Q;
+void score_tile(const float* queries, int size, const Stored* keys, const Places& places, int count,
+                const Places& next, float (*scores)[TILE]) {
+    constexpr int K = SUMS / Q;
     for (int t = 0; t < count; t += K) {
-        const Stored* row[K];
-        for (int k = 0; k < K; ++k) {
-            row[k] = keys + places.row[t + k] * size;
-            // The processor cannot know where the next ones lie, nor the values that come after them.
-            const size_t next = places.row[std::min(t + k + AHEAD_KEYS, TILE - 1)] * size;
-            for (int line = 0; line < size; line += 64 / int(sizeof(Stored))) {
-                __builtin_prefetch(keys + next + line);
-                __builtin_prefetch(values + places.row[t + k] * size + line);
-            }
-        }
+        const Stored *row[K], *ahead[K];
+        for (int k = 0; k < K; ++k) row[k] = keys + places.row[t + k] * size, ahead[k] = keys + next.row[t + k] * size;
         Floats sums[SUMS] = {};
-        for (int c = 0; c < size; c += LANES)
+        int c = 0;
+        for (; c + 2 * WIDTH <= size; c += 2 * WIDTH)
+            for (int k = 0; k < K; ++k) {
+                Floats key[2];
+                widen_two(row[k] + c, key);
+                fetch(ahead[k], c);
+                for (int q = 0; q < Q; ++q)
+                    for (int i = 0; i < 2; ++i)
+                        sums[q * K + k] += at<Floats>(queries + q * size + c + i * WIDTH) * key[i];
+            }
+        if (c < size)
             for (int k = 0; k < K; ++k) {
                 const Floats key = widen(row[k] + c);
                 for (int q = 0; q < Q; ++q) sums[q * K + k] += at<Floats>(queries + q * size + c) * key;
             }
         float found[SUMS];
-        for (int i = 0; i < SUMS; i += 4) {
-            const Quarter four = sums_of(sums + i);
-            __builtin_memcpy(found + i, &four, sizeof(four));
-        }
+        all_sums_of(sums, found);
         for (int q = 0; q < Q; ++q)
             for (int k = 0; k < K; ++k) scores[q][t + k] = found[q * K + k];
     }
 }
 
-// Adds the values of a tile, each times its weight, to out[Q][size].
+// Adds the values of a tile, each times its weight, to out[Q][size], and fetches those of the next.
 template <typename Stored, int Q>
-void add_values(const Stored* values, int size, const Places& places, int count, const float (*weights)[TILE],
-                float* out) {
-    constexpr int C = 8 / Q;  // vectors of each output at a time
+void add_values(const Stored* values, int size, const Places& places, int count, const Places& next,
+                const float (*weights)[TILE], float* out) {
+    constexpr int C = std::min(4, SUMS / Q / 2);  // pairs of vectors of each output at a time
     int c = 0;
-    auto add = [&](auto vectors) {
-        constexpr int N = decltype(vectors)::value;
+    auto add = [&](auto pairs) {
+        constexpr int N = 2 * decltype(pairs)::value;
         Floats sums[Q][N];
         for (int q = 0; q < Q; ++q)
-            for (int i = 0; i < N; ++i) sums[q][i] = at<Floats>(out + q * size + c + i * LANES);
+            for (int i = 0; i < N; ++i) sums[q][i] = at<Floats>(out + q * size + c + i * WIDTH);
         for (int t = 0; t < count; ++t)
-            for (int i = 0; i < N; ++i) {
-                const Floats value = widen(values + places.row[t] * size + c + i * LANES);
-                for (int q = 0; q < Q; ++q) sums[q][i] += value * weights[q][t];
+            for (int i = 0; i < N; i += 2) {
+                Floats value[2];
+                widen_two(values + places.row[t] * size + c + i * WIDTH, value);
+                fetch(values + next.row[t] * size, c + i * WIDTH);
+                for (int q = 0; q < Q; ++q)
+                    for (int j = 0; j < 2; ++j) sums[q][i + j] += value[j] * weights[q][t];
             }
         for (int q = 0; q < Q; ++q)
-            for (int i = 0; i < N; ++i) __builtin_memcpy(out + q * size + c + i * LANES, &sums[q][i], sizeof(Floats));
-        c += N * LANES;
+            for (int i = 0; i < N; ++i) __builtin_memcpy(out + q * size + c + i * WIDTH, &sums[q][i], sizeof(Floats));
+        c += N * WIDTH;
     };
-    while (c + C * LANES <= size) add(std::integral_constant<int, C>());
-    while (c < size) add(std::integral_constant<int, 1>());
+    while (c + 2 * C * WIDTH <= size) add(std::integral_constant<int, C>());
+    while (c + 2 * WIDTH <= size) add(std::integral_constant<int, 1>());
+    if (c == size) return;
+    for (int t = 0; t < count; ++t) {
+        const Floats value = widen(values + places.row[t] * size + c);
+        for (int q = 0; q < Q; ++q) {
+            const Floats sum = at<Floats>(out + q * size + c) + value * weights[q][t];
+            __builtin_memcpy(out + q * size + c, &sum, sizeof(sum));
+        }
+    }
 }
 
 // One part of a sequence's keys for Q queries that share a key head: unnormalised output [Q, size], the running maximum
 // and sum of each query.
 template <typename Stored, int Q>
-void attend_part(const Cache& cache, const int64_t* table, int head, const float* queries, int first, int last,
+void attend_part(const Cache& cache, const int64_t* table, int head, const float* given, int first, int last,
                  float scale, float* out, float* maximum, float* total) {
     const int size = cache.head_size;
     const Stored* keys = static_cast<const Stored*>(cache.keys);
     const Stored* values = static_cast<const Stored*>(cache.values);
-    alignas(64) float scores[Q][TILE];
+    alignas(64) float scores[Q][TILE], queries[Q * MOST_HEAD];
+    for (int q = 0; q < Q; ++q) lay_out<Stored>(given + q * size, size, queries + q * size);
     std::fill(out, out + Q * size, 0.0f);
     std::fill(maximum, maximum + Q, -INFINITY);
     std::fill(total, total + Q, 0.0f);
+    Places next(cache, table, head, first, std::min(TILE, last - first));
+    for (int t = 0; t < std::min(TILE, last - first); ++t)
+        for (int c = 0; c < size; c += 2 * WIDTH)
+            fetch(keys + next.row[t] * size, c), fetch(values + next.row[t] * size, c);
     for (int start = first; start < last; start += TILE) {
-        const int count = std::min(TILE, last - start);
-        const Places places(cache, table, head, start, count);
-        score_tile<Stored, Q>(queries, size, keys, values, places, count, scores);
+        const int count = std::min(TILE, last - start), after = std::min(start + TILE, last - 1);
+        const Places places = next;
+        next = Places(cache, table, head, after, std::min(TILE, last - after));
+        score_tile<Stored, Q>(queries, size, keys, places, count, next, scores);
         for (int q = 0; q < Q; ++q) {
-            float most = maximum[q];
-            for (int t = 0; t < count; ++t) {
-                scores[q][t] *= cache.key_scales ? scale * cache.key_scales[places.row[t]] : scale;
-                most = std::max(most, scores[q][t]);
-            }
+            if (cache.key_scales)
+                for (int t = 0; t < count; ++t) scores[q][t] *= cache.key_scales[places.row[t]];
             std::fill(scores[q] + count, scores[q] + TILE, -INFINITY);
-            Floats sums = {};
-            for (int t = 0; t < count; t += LANES) {
+            Floats largest = all(maximum[q]), sums = {};
+            for (int t = 0; t < count; t += WIDTH) {
+                const Floats score = at<Floats>(scores[q] + t) * scale;
+                __builtin_memcpy(scores[q] + t, &score, sizeof(score));
+                largest = score > largest ? score : largest;
+            }
+            float most = largest[0];
+            for (int i = 1; i < WIDTH; ++i) most = std::max(most, largest[i]);
+            for (int t = 0; t < count; t += WIDTH) {
                 const Floats weights = exponential(at<Floats>(scores[q] + t) - most);
                 __builtin_memcpy(scores[q] + t, &weights, sizeof(weights));
                 sums += weights;
@@ -233,8 +319,9 @@ void attend_part(const Cache& cache, const int64_t* table, int head, const float
             if (cache.value_scales)
                 for (int t = 0; t < count; ++t) scores[q][t] *= cache.value_scales[places.row[t]];
         }
-        add_values<Stored, Q>(values, size, places, count, scores, out);
+        add_values<Stored, Q>(values, size, places, count, next, scores, out);
     }
+    for (int q = 0; q < Q; ++q) lay_back<Stored>(out + q * size, size);
 }
 
 template <typename Stored>
@@ -246,7 +333,7 @@ void attend_stored(const Cache& cache, const int64_t* table, int head, const flo
         for (; count >= Q; count -= Q, queries += Q * size, out += Q * size, maximum += Q, total += Q)
             attend_part<Stored, Q>(cache, table, head, queries, first, last, scale, out, maximum, total);
     };
-    some(std::integral_constant<int, 8>());
+    if (SUMS == 16) some(std::integral_constant<int, SUMS / 2>());
     some(std::integral_constant<int, 4>());
     some(std::integral_constant<int, 2>());
     some(std::integral_constant<int, 1>());

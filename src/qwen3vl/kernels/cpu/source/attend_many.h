@@ -9,14 +9,14 @@ inline void product(const float* a, size_t row, size_t step, const float* b, siz
                     size_t c_row) {
     Floats sum[R][V];
     for (int r = 0; r < R; ++r)
-        for (int v = 0; v < V; ++v) sum[r][v] = ADD ? at<Floats>(c + r * c_row + v * LANES) : Floats{};
+        for (int v = 0; v < V; ++v) sum[r][v] = ADD ? at<Floats>(c + r * c_row + v * WIDTH) : Floats{};
     for (int k = 0; k < count; ++k)
         for (int v = 0; v < V; ++v) {
-            const Floats values = at<Floats>(b + k * width + v * LANES);
+            const Floats values = at<Floats>(b + k * width + v * WIDTH);
             for (int r = 0; r < R; ++r) sum[r][v] += values * a[r * row + k * step];
         }
     for (int r = 0; r < R; ++r)
-        for (int v = 0; v < V; ++v) __builtin_memcpy(c + r * c_row + v * LANES, &sum[r][v], sizeof(Floats));
+        for (int v = 0; v < V; ++v) __builtin_memcpy(c + r * c_row + v * WIDTH, &sum[r][v], sizeof(Floats));
 }
 
 // The same for any number of rows (rounded up) and of vectors.
@@ -28,10 +28,10 @@ inline void product_any(const float* a, size_t row, size_t step, const float* b,
         float* to = c + r * c_row;
         int v = 0;
         for (; v + PRODUCT_VECTORS <= vectors; v += PRODUCT_VECTORS)
-            product<ADD, PRODUCT_ROWS, PRODUCT_VECTORS>(from, row, step, b + v * LANES, width, count, to + v * LANES,
+            product<ADD, PRODUCT_ROWS, PRODUCT_VECTORS>(from, row, step, b + v * WIDTH, width, count, to + v * WIDTH,
                                                         c_row);
         for (; v < vectors; ++v)
-            product<ADD, PRODUCT_ROWS, 1>(from, row, step, b + v * LANES, width, count, to + v * LANES, c_row);
+            product<ADD, PRODUCT_ROWS, 1>(from, row, step, b + v * WIDTH, width, count, to + v * WIDTH, c_row);
     }
 }
 
@@ -39,7 +39,7 @@ template <typename Stored>
 void widen_rows(const void* data, const float* scales, const Places& places, int count, int size, float* out) {
     const Stored* stored = static_cast<const Stored*>(data);
     for (int t = 0; t < count; ++t)
-        for (int c = 0; c < size; c += LANES) {
+        for (int c = 0; c < size; c += WIDTH) {
             Floats values = widen(stored + places.row[t] * size + c);
             if (scales) values *= scales[places.row[t]];
             __builtin_memcpy(out + t * size + c, &values, sizeof(values));
@@ -49,8 +49,8 @@ void widen_rows(const void* data, const float* scales, const Places& places, int
 template <typename Stored>
 void attend_many_stored(const Cache& cache, const int64_t* table, int head, const Queries& some, float scale,
                         float* room) {
-    constexpr int VECTORS = QUERIES / LANES;
-    const int size = cache.head_size, rows = some.tokens * some.heads, vectors = (rows + LANES - 1) / LANES;
+    constexpr int VECTORS = QUERIES / WIDTH;
+    const int size = cache.head_size, rows = some.tokens * some.heads, vectors = (rows + WIDTH - 1) / WIDTH;
     float* turned = room;                    // [size][QUERIES], queries of a column each
     float* keys = turned + size * QUERIES;   // [TILE][size]
     float* values = keys + size * TILE;      // [TILE][size]
@@ -64,7 +64,7 @@ void attend_many_stored(const Cache& cache, const int64_t* table, int head, cons
     for (int q = 0; q < rows; ++q) {
         const float* from = some.queries + some.stride * (q / some.heads) + size_t(q % some.heads) * size;
         for (int c = 0; c < size; ++c) turned[c * QUERIES + q] = from[c] * scale;
-        places_of[q / LANES][q % LANES] = some.first_place + q / some.heads;
+        places_of[q / WIDTH][q % WIDTH] = some.first_place + q / some.heads;
     }
     const int last = some.first_place + some.tokens;
     for (int start = 0; start < last; start += TILE) {
@@ -75,7 +75,7 @@ void attend_many_stored(const Cache& cache, const int64_t* table, int head, cons
         product_any<false>(keys, size, 1, turned, QUERIES, size, scores, QUERIES, count, vectors);
         float kept[QUERIES];
         for (int v = 0; v < vectors; ++v) {
-            float* column = scores + v * LANES;
+            float* column = scores + v * WIDTH;
             for (int t = std::max(0, some.first_place + 1 - start); t < count; ++t) {
                 const Floats seen = places_of[v] >= start + t ? at<Floats>(column + t * QUERIES) : all(-INFINITY);
                 __builtin_memcpy(column + t * QUERIES, &seen, sizeof(seen));
@@ -91,18 +91,18 @@ void attend_many_stored(const Cache& cache, const int64_t* table, int head, cons
                 sum += weight;
             }
             const Floats factor = exponential(most[v] - now);
-            __builtin_memcpy(kept + v * LANES, &factor, sizeof(factor));
+            __builtin_memcpy(kept + v * WIDTH, &factor, sizeof(factor));
             total[v] = total[v] * factor + sum;
             most[v] = now;
         }
         for (int q = 0; q < rows; ++q)
             if (kept[q] != 1.0f)
                 for (int c = 0; c < size; ++c) sums[q * size + c] *= kept[q];
-        product_any<true>(scores, 1, QUERIES, values, size, count, sums, size, rows, size / LANES);
+        product_any<true>(scores, 1, QUERIES, values, size, count, sums, size, rows, size / WIDTH);
     }
     for (int q = 0; q < rows; ++q) {
         float* to = some.y + some.stride * (q / some.heads) + size_t(q % some.heads) * size;
-        const float whole = total[q / LANES][q % LANES];
+        const float whole = total[q / WIDTH][q % WIDTH];
         for (int c = 0; c < size; ++c) to[c] = sums[q * size + c] / whole;
     }
 }

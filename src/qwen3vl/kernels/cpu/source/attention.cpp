@@ -9,7 +9,7 @@
 namespace qwen3vl {
 namespace {
 
-constexpr int PART = 256;  // keys, and up to as many more; shorter parts cost more to join than they win
+constexpr int PART = 512;  // keys, and up to as many more; shorter parts cost more to join and to begin than they win
 
 int64_t parts_of(int64_t length) { return std::max<int64_t>(1, length / PART); }
 

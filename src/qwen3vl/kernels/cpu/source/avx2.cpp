@@ -141,7 +141,7 @@ void rms_norm(const float* x, const float* weight, float eps, int columns, float
 }
 
 #include "attend.h"
-constexpr int PRODUCT_ROWS = 2, PRODUCT_VECTORS = 2;
+constexpr int PRODUCT_ROWS = 2, PRODUCT_VECTORS = 4;
 #include "attend_many.h"
 #include "floats.h"
 #include "choose.h"

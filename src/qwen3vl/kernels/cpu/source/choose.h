@@ -34,7 +34,7 @@ uint16_t choose_group(const Choice& choice, const float* x, uint8_t* codes) {
             scale = whole * (choice.widest - span * float(step) / float(tries));
             const float inverse = scale == 0 ? 0 : 1 / scale;
             Floats products = {}, squares = {};
-            for (int k = 0; k < group; k += LANES) {
+            for (int k = 0; k < group; k += WIDTH) {
                 const Floats value = at<Floats>(x + k), code = code_of(value, inverse, low, high);
                 products += code * value;
                 squares += code * code;
@@ -44,7 +44,7 @@ uint16_t choose_group(const Choice& choice, const float* x, uint8_t* codes) {
         scale = _cvtsh_ss(_cvtss_sh(scale, 0));
         const float inverse = scale == 0 ? 0 : 1 / scale;
         Floats errors = {};
-        for (int k = 0; k < group; k += LANES) {
+        for (int k = 0; k < group; k += WIDTH) {
             const Floats value = at<Floats>(x + k);
             const Floats error = code_of(value, inverse, low, high) * scale - value;
             errors += error * error;
@@ -56,9 +56,9 @@ uint16_t choose_group(const Choice& choice, const float* x, uint8_t* codes) {
         }
     }
     const float inverse = best == 0 ? 0 : 1 / best;
-    for (int k = 0; k < group; k += LANES) {
+    for (int k = 0; k < group; k += WIDTH) {
         const Floats code = code_of(at<Floats>(x + k), inverse, low, high) + all(float(choice.middle));
-        for (int i = 0; i < LANES; ++i) codes[k + i] = uint8_t(code[i]);
+        for (int i = 0; i < WIDTH; ++i) codes[k + i] = uint8_t(code[i]);
     }
     return uint16_t(_cvtss_sh(best, 0));
 }

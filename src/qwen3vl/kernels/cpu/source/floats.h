@@ -9,7 +9,7 @@ template <int R, int O>
 inline void dots_of(const float* matrix, int columns, const float* const* x, float* out) {
     Floats sum[R][4] = {};
     int c = 0;
-    for (; c + LANES <= columns; c += LANES) {
+    for (; c + WIDTH <= columns; c += WIDTH) {
         Floats from[R];
         for (int r = 0; r < R; ++r) from[r] = at<Floats>(x[r] + c);
         for (int o = 0; o < O; ++o) {
