@@ -224,6 +224,7 @@ def test_the_speed_of_a_mode_is_told_when_it_was_measured(page: Page, site: Site
     page.reload()
     page.wait_for_selector("#app[data-ready]")
     tokens = int(page.locator(".turn.answer .status b").nth(2).inner_text())
+    expect(page.locator(".summary")).to_contain_text("experts work on each token")  # the model has been asked after
     assert (tokens > 8) == ("measured here" in page.locator(".summary").inner_text())
 
 
