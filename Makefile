@@ -19,11 +19,11 @@ DEBIAN := g++ chromium curl jq fonts-dejavu-core fonts-liberation fonts-open-san
 serve: $(VENV)/run.stamp
 	$(BIN)/qwen3vl serve $(ARGS)
 
-# Three files of tests at a time, each on one core: small networks gain nothing from a second thread, and a fifth of the
-# time tests wait for browsers and processes. What fails among these is run once more, and the summary says which tests
-# needed that. pytest comes last, so that its summary is the last line.
+# Two files of tests at a time, each on one core: small networks gain nothing from a second thread. What fails among real
+# browsers and processes is run once more, and the summary says which tests needed that. pytest comes last, so that its
+# summary is the last line.
 test: $(VENV)/dev.stamp lint
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder --reruns 1 -r R --durations 20 --durations-min 5 $(ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --reruns 1 -r R --durations 20 --durations-min 5 $(ARGS)
 
 lint: $(VENV)/dev.stamp
 	$(BIN)/ruff format --check .

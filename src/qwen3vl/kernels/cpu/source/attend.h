@@ -38,6 +38,14 @@ inline float sum_of(const Floats& values) {
     return total + part[0];
 }
 
+inline float largest_of(const Floats& values) {
+    float part[WIDTH];
+    __builtin_memcpy(part, &values, sizeof(part));
+    for (int step = WIDTH / 2; step; step /= 2)
+        for (int i = 0; i < step; ++i) part[i] = std::max(part[i], part[i + step]);
+    return part[0];
+}
+
 float dot(const float* x, const float* y, int count) {
     Floats sums[4] = {};
     int i = 0;
@@ -133,6 +141,20 @@ void store_sum(const float* values, const float* bias, const float* residual, in
         __builtin_memcpy(y + i, &sum, sizeof(sum));
     }
     for (; i < count; ++i) y[i] = values[i] + (bias ? bias[i] : 0.0f) + (residual ? residual[i] : 0.0f);
+}
+
+// y = values; returns the largest of them. What is not a number is none.
+float store_largest(const float* values, int count, float* y) {
+    Floats most = all(-INFINITY);
+    int i = 0;
+    for (; i + WIDTH <= count; i += WIDTH) {
+        const Floats some = at<Floats>(values + i);
+        __builtin_memcpy(y + i, &some, sizeof(some));
+        most = some > most ? some : most;
+    }
+    float largest = largest_of(most);
+    for (; i < count; ++i) y[i] = values[i], largest = values[i] > largest ? values[i] : largest;
+    return largest;
 }
 
 // y += weight * values
@@ -304,8 +326,7 @@ void attend_part(const Cache& cache, const int64_t* table, int head, const float
                 __builtin_memcpy(scores[q] + t, &score, sizeof(score));
                 largest = score > largest ? score : largest;
             }
-            float most = largest[0];
-            for (int i = 1; i < WIDTH; ++i) most = std::max(most, largest[i]);
+            const float most = largest_of(largest);
             for (int t = 0; t < count; t += WIDTH) {
                 const Floats weights = exponential(at<Floats>(scores[q] + t) - most);
                 __builtin_memcpy(scores[q] + t, &weights, sizeof(weights));

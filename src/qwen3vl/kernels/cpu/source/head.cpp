@@ -1,7 +1,6 @@
 // Logits from a matrix of two planes. A token is drawn among the largest, so only those are worth eight bits a weight:
 // all rows are read to four, and then the other four of the blocks that hold the largest.
 #include <algorithm>
-#include <cmath>
 #include <numeric>
 
 #include "products.h"
@@ -15,13 +14,6 @@ void choose_blocks(const float* maxima, int blocks, int count, int* order) {
     std::nth_element(order, order + count, order + blocks,
                      [&](int a, int b) { return maxima[a] != maxima[b] ? maxima[a] > maxima[b] : a < b; });
     std::sort(order, order + count);
-}
-
-// What stands in for a maximum must have an order.
-float largest(const float* values, int count) {
-    float most = -INFINITY;
-    for (int i = 0; i < count; ++i) most = values[i] <= most ? most : values[i];
-    return std::isnan(most) ? INFINITY : most;
 }
 
 }  // namespace
@@ -43,9 +35,9 @@ void run(const Kernels& kernels, const Head& call, Scratch& scratch, const Team&
     team.share(blocks, MOST_BLOCKS, [&](int first, int last) {
         multiply(kernels, high, x, 0, call.rows, first, last, [&](int row, int output, int count, const float* values) {
             float* y = call.y + size_t(outputs) * row + output;
-            for (int i = 0; i < count; ++i) y[i] = values[i];
             for (int i = 0; i < count; i += LANES)
-                maxima[size_t(blocks) * row + (output + i) / LANES] = largest(y + i, std::min(LANES, count - i));
+                maxima[size_t(blocks) * row + (output + i) / LANES] =
+                    kernels.store_largest(values + i, std::min(LANES, count - i), y + i);
         });
     });
     team.wait();

@@ -160,6 +160,8 @@ struct Kernels {
     // y = values + bias + residual, of which either may be null; y += weight * values
     void (*store_sum)(const float* values, const float* bias, const float* residual, int count, float* y);
     void (*add_weighted)(const float* values, float weight, int count, float* y);
+    // y = values; returns the largest of them, past what is not a number
+    float (*store_largest)(const float* values, int count, float* y);
     // Up to `MOST_SHARED` queries of one key head over the keys first .. last of a sequence: unnormalised sums of values
     // [count, head size], and the maximum and sum of each query's exponentials.
     void (*attend)(const Cache& cache, const int64_t* table, int head, const float* queries, int count, int first,
