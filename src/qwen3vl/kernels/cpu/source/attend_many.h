@@ -1,7 +1,8 @@
 // Attention of many queries of a sequence, each over the keys up to its own place: a prompt's. A tile of queries meets a
 // tile of keys in two products of small matrices in registers.
 //
-// Included by the file of each instruction set, after attend.h and the size of the product that its registers hold.
+// Included by the file of each instruction set, after attend.h (which has `Places`) and the size of the product that its registers
+// hold.
 
 // c[R][V vectors] = (or, with ADD, +=) sum over k of a[r * row + k * step] * b[k * width ..].
 template <bool ADD, int R, int V>

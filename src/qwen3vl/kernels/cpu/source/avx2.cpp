@@ -140,6 +140,7 @@ void rms_norm(const float* x, const float* weight, float eps, int columns, float
     for (k = 0; k < columns; ++k) out[k] = x[k] * inverse * weight[k];
 }
 
+#include "vectors.h"
 #include "attend.h"
 constexpr int PRODUCT_ROWS = 2, PRODUCT_VECTORS = 4;
 #include "attend_many.h"

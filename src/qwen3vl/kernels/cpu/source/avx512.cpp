@@ -170,6 +170,7 @@ void rms_norm(const float* x, const float* weight, float eps, int columns, float
 }
 
 #define VECTORS_OF_512
+#include "vectors.h"
 #include "attend.h"
 constexpr int PRODUCT_ROWS = 4, PRODUCT_VECTORS = 4;
 #include "attend_many.h"

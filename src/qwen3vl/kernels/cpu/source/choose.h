@@ -1,6 +1,6 @@
 // The search for the codes of a group, as `packed.choose_codes` defines it.
 //
-// Included by the file of each instruction set, after attend.h.
+// Included by the file of each instruction set, after vectors.h.
 
 inline Floats rounded(const Floats& x) {  // to the nearest, ties to even, for |x| < 2^22
     const Floats big = all(12582912.0f);

@@ -1,6 +1,6 @@
 // Products of a few rows with matrices of floats.
 //
-// Included by the file of each instruction set, after attend_many.h.
+// Included by the file of each instruction set, after vectors.h and the size of the product that its registers hold.
 
 constexpr int AHEAD_FLOATS = 8192;  // of a matrix, that are fetched: 32 KiB
 
