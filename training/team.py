@@ -28,7 +28,7 @@ class Team:
 
     def device(self, kind: str) -> torch.device:
         """This member's device of the kind "cuda" or "cpu"; a device with a number is for a team of one."""
-        return torch.device(f"{kind}:{self.rank}" if self.size > 1 and kind == "cuda" else kind)
+        return torch.device(f"cuda:{self.rank}" if kind == "cuda" else kind)
 
     def join(self, device: torch.device) -> None:
         """Connects with the others. Not before worker processes are forked: the connections are threads."""

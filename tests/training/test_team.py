@@ -72,6 +72,13 @@ def members(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
     return [torch.load(out / f"{rank}.pt") for rank in range(2)]
 
 
+def test_a_member_knows_its_gpu_by_number() -> None:
+    """Without one `torch.cuda.set_device` refuses it."""
+    assert Team().device("cuda") == torch.device("cuda:0")
+    assert Team(1, 2).device("cuda") == torch.device("cuda:1")
+    assert Team().device("cuda:3") == torch.device("cuda:3")
+
+
 def test_a_step_is_that_of_the_mean_gradient(members: list[dict[str, Any]]) -> None:
     one, feeds = trainer(Team()), [feed(0), feed(1)]
     step, parameters = one.optimizer.step, list(one.network.parameters())

@@ -77,6 +77,16 @@ def test_goes_on_from_released_weights_with_other_data(
         assert all(torch.equal(weights[name], tensor) for name, tensor in given.items())
 
 
+def test_trained_weights_may_begin_with_lower_rates(run: Any, tmp_path: Path) -> None:
+    run("dense", "--steps", "1", out="dense")
+    given = ["--from", str(tmp_path / "dense"), "--seed", "1"]
+    whole = run("dense", "--steps", "1", *given, out="whole")
+    late = run("dense", "--steps", "1", *given, "--begin", "0.9", out="late")
+    rates = [next(line["rate"] for line in log if line["event"] == "step") for log in (whole, late)]
+    assert rates[1] == pytest.approx(rates[0] * Rates(muon=1, adam=1).share(200, 0.9), abs=1e-3)
+    assert state.load(tmp_path / "late")[0].progress == 1.0
+
+
 def test_a_run_ends_in_time_and_on_a_signal(run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(train, "EVALUATION_SECONDS", 0.0)
     log = run("dense", "--seconds", "0.5", out="short")
@@ -98,7 +108,15 @@ def test_saves_nothing_when_the_loss_is_no_number(run: Any, tmp_path: Path, monk
 
 
 @pytest.mark.parametrize(
-    "arguments", ["moe --steps 1", "dense --from x --resume x --steps 1", "dense", "dense --steps 1 --seconds 2"]
+    "arguments",
+    [
+        "moe --steps 1",
+        "dense --from x --resume x --steps 1",
+        "dense",
+        "dense --steps 1 --seconds 2",
+        "dense --steps 1 --begin 0.5",
+        "dense --steps 1 --from x --begin 0.5 --until 0.5",
+    ],
 )
 def test_refuses_what_makes_no_sense(arguments: str) -> None:
     with pytest.raises(SystemExit):
