@@ -21,7 +21,14 @@ from qwen3vl.drawn.words import characters
 from qwen3vl.errors import FontError
 
 FOLDER_VARIABLE = "QWEN3VL_FONTS"
-SYSTEM_FOLDERS = ("/usr/share/fonts", "/usr/local/share/fonts", "~/.local/share/fonts", "~/.fonts", "/Library/Fonts")
+SYSTEM_FOLDERS = (
+    "/usr/share/fonts",
+    "/usr/share/texmf/fonts",  # TeX Gyre
+    "/usr/local/share/fonts",
+    "~/.local/share/fonts",
+    "~/.fonts",
+    "/Library/Fonts",
+)
 ASCII = string.printable[:95]
 LATIN_SIGNS = "€£"
 CHINESE_SIGNS = "，。！？：；、（）“”￥"
@@ -66,10 +73,74 @@ FACES = (
     Face("Inter-SemiBold.otf", "fonts-inter", "sans", bold=True),
     Face("Carlito-Regular.ttf", "fonts-crosextra-carlito", "sans"),
     Face("FiraCode-Regular.ttf", "fonts-firacode", "mono"),
+    Face("texgyreheros-regular.otf", "fonts-texgyre", "sans"),
+    Face("texgyreheros-bold.otf", "fonts-texgyre", "sans", bold=True),
+    Face("texgyreheroscn-regular.otf", "fonts-texgyre", "sans"),
+    Face("texgyreadventor-regular.otf", "fonts-texgyre", "sans"),
+    Face("texgyretermes-regular.otf", "fonts-texgyre", "serif"),
+    Face("texgyretermes-bold.otf", "fonts-texgyre", "serif", bold=True),
+    Face("texgyrepagella-regular.otf", "fonts-texgyre", "serif"),
+    Face("texgyrepagella-bold.otf", "fonts-texgyre", "serif", bold=True),
+    Face("texgyrebonum-regular.otf", "fonts-texgyre", "serif"),
+    Face("texgyreschola-regular.otf", "fonts-texgyre", "serif"),
+    Face("texgyreschola-bold.otf", "fonts-texgyre", "serif", bold=True),
+    Face("texgyrecursor-regular.otf", "fonts-texgyre", "mono"),
+    Face("texgyrecursor-bold.otf", "fonts-texgyre", "mono", bold=True),
+    Face("Go-Regular.ttf", "fonts-go", "sans"),
+    Face("Go-Bold.ttf", "fonts-go", "sans", bold=True),
+    Face("Go-Mono.ttf", "fonts-go", "mono"),
+    Face("PTS55F.ttf", "fonts-paratype", "sans"),
+    Face("PTS75F.ttf", "fonts-paratype", "sans", bold=True),
+    Face("PTC55F.ttf", "fonts-paratype", "sans"),
+    Face("PTF55F.ttf", "fonts-paratype", "serif"),
+    Face("PTF75F.ttf", "fonts-paratype", "serif", bold=True),
+    Face("PTM55F.ttf", "fonts-paratype", "mono"),
+    Face("JetBrainsMono-Regular.ttf", "fonts-jetbrains-mono", "mono"),
+    Face("JetBrainsMono-Bold.ttf", "fonts-jetbrains-mono", "mono", bold=True),
+    Face("mononoki-Regular.ttf", "fonts-mononoki", "mono"),
+    Face("Inconsolata.otf", "fonts-inconsolata", "mono"),
+    Face("agave-r-autohinted.ttf", "fonts-agave", "mono"),
+    Face("NotoSansMono-Regular.ttf", "fonts-noto-mono", "mono"),
+    Face("Oxygen-Sans.ttf", "fonts-oxygen", "sans"),
+    Face("Oxygen-Sans-Bold.ttf", "fonts-oxygen", "sans", bold=True),
+    Face("Cabin-Regular.otf", "fonts-cabin", "sans"),
+    Face("Cabin-Bold.otf", "fonts-cabin", "sans", bold=True),
+    Face("Karla-Regular.otf", "fonts-karla", "sans"),
+    Face("Karla-Bold.otf", "fonts-karla", "sans", bold=True),
+    Face("Quicksand-Medium.ttf", "fonts-quicksand", "sans"),
+    Face("Dosis-Medium.otf", "fonts-dosis", "sans"),
+    Face("Dosis-Bold.otf", "fonts-dosis", "sans", bold=True),
+    Face("Play-Regular.ttf", "fonts-play", "sans"),
+    Face("Tuffy.ttf", "fonts-tuffy", "sans"),
+    Face("Tuffy_Bold.ttf", "fonts-tuffy", "sans", bold=True),
+    Face("Jura-Medium.otf", "fonts-jura", "sans"),
+    Face("Comfortaa-Regular.ttf", "fonts-comfortaa", "sans"),
+    Face("AveriaSansGWF-Regular.ttf", "fonts-averia-sans-gwf", "sans"),
+    Face("AveriaSerifGWF-Regular.ttf", "fonts-averia-serif-gwf", "serif"),
+    Face("AveriaSerifGWF-Bold.ttf", "fonts-averia-serif-gwf", "serif", bold=True),
+    Face("RobotoSlab-Regular.otf", "fonts-roboto-slab", "serif"),
+    Face("RobotoSlab-Bold.otf", "fonts-roboto-slab", "serif", bold=True),
+    Face("Quattrocento-Regular.otf", "fonts-quattrocento", "serif"),
+    Face("GenBkBasR.ttf", "fonts-sil-gentium-basic", "serif"),
+    Face("GenBasB.ttf", "fonts-sil-gentium-basic", "serif", bold=True),
+    Face("LinLibertine_R.otf", "fonts-linuxlibertine", "serif"),
+    Face("LinLibertine_RB.otf", "fonts-linuxlibertine", "serif", bold=True),
+    Face("LinBiolinum_R.otf", "fonts-linuxlibertine", "sans"),
+    Face("LinBiolinum_RB.otf", "fonts-linuxlibertine", "sans", bold=True),
+    Face("Vollkorn-Regular.ttf", "fonts-vollkorn", "serif"),
+    Face("Vollkorn-Bold.ttf", "fonts-vollkorn", "serif", bold=True),
+    Face("Prociono.otf", "fonts-prociono", "serif"),
+    Face("GFSDidot.otf", "fonts-gfs-didot", "serif"),
+    Face("CharisSIL-Regular.ttf", "fonts-sil-charis", "serif"),
+    Face("CharisSIL-Bold.ttf", "fonts-sil-charis", "serif", bold=True),
+    Face("FreeSans.otf", "fonts-freefont-otf", "sans"),
+    Face("FreeSerif.otf", "fonts-freefont-otf", "serif"),
     Face("NotoSansCJK-Regular.ttc", "fonts-noto-cjk", "sans", chinese=True, index=2),
     Face("NotoSansCJK-Bold.ttc", "fonts-noto-cjk", "sans", bold=True, chinese=True, index=2),
     Face("NotoSerifCJK-Regular.ttc", "fonts-noto-cjk", "serif", chinese=True, index=2),
     Face("wqy-microhei.ttc", "fonts-wqy-microhei", "sans", chinese=True),
+    Face("uming.ttc", "fonts-arphic-uming", "serif", chinese=True),
+    Face("ukai.ttc", "fonts-arphic-ukai", "serif", chinese=True),
     Face("Lato-Regular.ttf", "fonts-lato", "sans", split="held_out"),
     Face("Lato-Bold.ttf", "fonts-lato", "sans", bold=True, split="held_out"),
     Face("Caladea-Regular.ttf", "fonts-crosextra-caladea", "serif", split="held_out"),
@@ -181,6 +252,7 @@ def subset_fonts(out_folder: Path) -> list[Path]:
     out_folder.mkdir(parents=True, exist_ok=True)
     options = subset.Options(layout_features=[], name_IDs=[1, 2, 13, 14])
     options.drop_tables += ["FFTM", "TTFA", "BDF "]  # editors' notes, of no use for drawing
+    options.drop_tables = [table for table in options.drop_tables if table not in ("EBDT", "EBLC")]  # glyphs in pixels
     written = []
     for face in FACES:
         path, index = locate(face)
