@@ -17,7 +17,7 @@ PACKINGS = [
     Packing(4, 64, zeros=True),
     Packing(8, 32, zeros=True),
 ]
-ROWS = [15, 33, 127, 128, 129, 145, 160, 175]  # around whole tiles, which are for 128 and more
+ROWS = [15, 33, 63, 64, 65, 80, 113, 145]  # around whole tiles, which are for 64 and more
 
 
 def random_matrix(
@@ -56,6 +56,17 @@ def test_each_row_is_to_the_bit_what_it_is_alone(
         assert torch.equal(together, torch.cat(alone[:rows])), f"{rows} rows"
         together = linear(x[:rows], matrix, norm=norm, swiglu=True, level=level)
         assert torch.equal(together, torch.cat(gated[:rows])), f"{rows} rows, SwiGLU"
+
+
+@pytest.mark.parametrize("level", LEVELS)
+def test_rows_that_are_multiplied_in_several_parts(level: Level) -> None:
+    """So wide that only 64 of them are kept in a core's cache."""
+    matrix = random_matrix(48, 8200, Packing(4, 64))
+    x = torch.randn(130, 8200, generator=torch.Generator().manual_seed(4))
+    for rows in (65, 130):
+        together = linear(x[:rows], matrix, level=level)
+        for row in (0, 15, 63, 64, rows - 1):
+            assert torch.equal(together[row : row + 1], linear(x[row : row + 1], matrix, level=level)), (rows, row)
 
 
 @pytest.mark.parametrize("level", LEVELS)

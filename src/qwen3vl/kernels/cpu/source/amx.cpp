@@ -9,17 +9,14 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include <algorithm>
-#include <cstring>
-
 #include "matrix.h"
 
 namespace qwen3vl {
 namespace {
 
-constexpr int LEAST_WIDE = 128;  // rows: of 16 and 32 tiles were slower than VNNI, of 64 as fast, of 512 faster
-constexpr int TILE_ROWS = 16, TILE_BYTES = 64;
-// Tiles 0 .. 3 are sums (2 of rows by 2 of outputs), 4 and 5 rows of activations, 6 and 7 codes of outputs.
+constexpr int LEAST_WIDE = 64;  // rows: of 16 and 32 tiles are slower than VNNI, because codes are unpacked for them
+constexpr int TILE_ROWS = WHOLE_ROWS, TILE_BYTES = 64;
+// Tiles 0 and 1 are sums, 4 and 5 rows of activations, 6 and 7 codes of outputs.
 
 struct alignas(64) Shapes {  // as the processor reads it
     uint8_t palette = 1;
@@ -45,84 +42,67 @@ int depth_of(int group) {
 
 typedef int32_t Sums[TILE_ROWS][LANES];
 
-// The sums of one group, for TILES * 16 rows and COUNT blocks.
-template <int TILES, int COUNT>
-inline void group_sums(const Block* blocks, const int8_t* rows, long stride, int first, int group, int depth,
-                       Sums (*sums)[2]) {
-    _tile_zero(0);
-    if (COUNT > 1) _tile_zero(1);
-    if (TILES > 1) _tile_zero(2);
-    if (TILES > 1 && COUNT > 1) _tile_zero(3);
-    for (int k = first; k < first + group; k += depth) {
-        _tile_loadd(4, rows + k, stride);
-        _tile_loadd(6, blocks[0].unpacked + size_t(k) * LANES, TILE_BYTES);
-        _tile_dpbssd(0, 4, 6);
-        if (COUNT > 1) {
-            _tile_loadd(7, blocks[1].unpacked + size_t(k) * LANES, TILE_BYTES);
-            _tile_dpbssd(1, 4, 7);
-        }
-        if (TILES > 1) {
-            _tile_loadd(5, rows + TILE_ROWS * stride + k, stride);
-            _tile_dpbssd(2, 5, 6);
-            if (COUNT > 1) _tile_dpbssd(3, 5, 7);
-        }
+// The sums of one group, for 16 rows and one block. Even and odd groups have tiles of their own, whose numbers an
+// instruction spells out, so that neither waits for the other.
+#define GROUP_SUMS(NAME, SUMS, ROWS, CODES)                                                                          \
+    inline void NAME(const Block& block, const int8_t* rows, long stride, int g, int group, int depth, Sums& sums) { \
+        _tile_zero(SUMS);                                                                                            \
+        for (int k = g * group; k < (g + 1) * group; k += depth) {                                                   \
+            _tile_loadd(ROWS, rows + k, stride);                                                                     \
+            _tile_loadd(CODES, block.unpacked + size_t(k) * LANES, TILE_BYTES);                                      \
+            _tile_dpbssd(SUMS, ROWS, CODES);                                                                         \
+        }                                                                                                            \
+        _tile_stored(SUMS, sums, TILE_BYTES);                                                                        \
     }
-    _tile_stored(0, sums[0][0], TILE_BYTES);
-    if (COUNT > 1) _tile_stored(1, sums[0][1], TILE_BYTES);
-    if (TILES > 1) _tile_stored(2, sums[1][0], TILE_BYTES);
-    if (TILES > 1 && COUNT > 1) _tile_stored(3, sums[1][1], TILE_BYTES);
-}
+GROUP_SUMS(even_group, 0, 4, 6)
+GROUP_SUMS(odd_group, 1, 5, 7)
+#undef GROUP_SUMS
 
-// Adds a group's sums, each by its scales, to out [TILES * 16, COUNT * 16]: the same operations as AVX-512's.
-template <bool ZEROS, int TILES, int COUNT>
-inline void add_group(const Block* blocks, const Activations& x, int first_row, int g, const Sums (*sums)[2],
-                      float* out) {
-    for (int b = 0; b < COUNT; ++b) {
-        const __m512 scale =
-            _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(blocks[b].scales(g))));
-        __m512i zero = _mm512_setzero_si512();
-        if (ZEROS)
-            zero = _mm512_sub_epi32(_mm512_cvtepu8_epi32(_mm_loadu_si128(
-                                        reinterpret_cast<const __m128i*>(blocks[b].zeros(g)))),
-                                    _mm512_set1_epi32(blocks[b].zero));
-        for (int row = 0; row < TILES * TILE_ROWS; ++row) {
-            const size_t place = size_t(g) * x.pitch + first_row + row;
-            __m512i sum = _mm512_load_si512(sums[row / TILE_ROWS][b][row % TILE_ROWS]);
-            if (ZEROS) sum = _mm512_add_epi32(sum, _mm512_mullo_epi32(_mm512_set1_epi32(x.sums[place]), zero));
-            const __m512 both = _mm512_mul_ps(scale, _mm512_set1_ps(x.scales[place]));
-            float* to = out + (row * COUNT + b) * LANES;
-            _mm512_storeu_ps(to, _mm512_fmadd_ps(_mm512_cvtepi32_ps(sum), both, _mm512_loadu_ps(to)));
-        }
+// Adds a group's sums, each by its scales, to the totals: the same operations as AVX-512's.
+template <bool ZEROS>
+inline void add_group(const Block& block, const Activations& x, int first_row, int g, const Sums& sums, __m512* totals) {
+    const __m512 scale = _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(block.scales(g))));
+    const __m512i zero =
+        ZEROS ? _mm512_sub_epi32(
+                    _mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(block.zeros(g)))),
+                    _mm512_set1_epi32(block.zero))
+              : _mm512_setzero_si512();
+    const size_t place = size_t(g) * x.pitch + first_row;
+    for (int row = 0; row < TILE_ROWS; ++row) {
+        __m512i sum = _mm512_load_si512(sums[row]);
+        if (ZEROS) sum = _mm512_add_epi32(sum, _mm512_mullo_epi32(_mm512_set1_epi32(x.sums[place + row]), zero));
+        const __m512 both = _mm512_mul_ps(scale, _mm512_set1_ps(x.scales[place + row]));
+        totals[row] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(sum), both, totals[row]);
     }
 }
 
-template <bool ZEROS, int TILES, int COUNT>
-void wide(const Block* blocks, const Activations& x, int first_row, float* out) {
+// 16 rows by one block: the totals stay in registers while the tiles work on the groups that follow.
+template <bool ZEROS>
+void wide_tile(const Block& block, const Activations& x, int first_row, int depth, float* out, int stride) {
+    alignas(64) Sums even, odd;
+    const int8_t* rows = x.codes + size_t(first_row) * x.stride;
+    __m512 totals[TILE_ROWS];
+    for (__m512& total : totals) total = _mm512_setzero_ps();
+    even_group(block, rows, x.stride, 0, x.group, depth, even);
+    for (int g = 0; g < x.groups; g += 2) {
+        if (g + 1 < x.groups) odd_group(block, rows, x.stride, g + 1, x.group, depth, odd);
+        add_group<ZEROS>(block, x, first_row, g, even, totals);
+        if (g + 2 < x.groups) even_group(block, rows, x.stride, g + 2, x.group, depth, even);
+        if (g + 1 < x.groups) add_group<ZEROS>(block, x, first_row, g + 1, odd, totals);
+    }
+    for (int row = 0; row < TILE_ROWS; ++row) _mm512_storeu_ps(out + size_t(row) * stride, totals[row]);
+}
+
+// Block after block, each for all rows: its codes are read again while they are near.
+void wide(const Block* blocks, int count, const Activations& x, int first_row, int rows, float* out) {
     const int depth = depth_of(x.group);
     const Shapes shapes(depth);
     __asm__ volatile("ldtilecfg %0" ::"m"(shapes) : "memory");
-    alignas(64) Sums sums[2][2][2];  // of two groups: the tiles work on the next while one is added
-    const int8_t* rows = x.codes + size_t(first_row) * x.stride;
-    std::fill(out, out + TILES * TILE_ROWS * COUNT * LANES, 0.0f);
-    group_sums<TILES, COUNT>(blocks, rows, x.stride, 0, x.group, depth, sums[0]);
-    for (int g = 0; g < x.groups; ++g) {
-        if (g + 1 < x.groups)
-            group_sums<TILES, COUNT>(blocks, rows, x.stride, (g + 1) * x.group, x.group, depth, sums[(g + 1) % 2]);
-        add_group<ZEROS, TILES, COUNT>(blocks, x, first_row, g, sums[g % 2], out);
-    }
+    const auto work = blocks[0].has_zeros ? wide_tile<true> : wide_tile<false>;
+    for (int b = 0; b < count; ++b)
+        for (int row = 0; row < rows; row += TILE_ROWS)
+            work(blocks[b], x, first_row + row, depth, out + (row * count + b) * LANES, count * LANES);
     __asm__ volatile("tilerelease" ::: "memory");  // a thread that holds no tiles is cheaper to switch from
-}
-
-template <bool ZEROS>
-void wide_shapes(const Block* blocks, int count, const Activations& x, int first_row, int rows, float* out) {
-    if (rows > TILE_ROWS)
-        return count > 1 ? wide<ZEROS, 2, 2>(blocks, x, first_row, out) : wide<ZEROS, 2, 1>(blocks, x, first_row, out);
-    return count > 1 ? wide<ZEROS, 1, 2>(blocks, x, first_row, out) : wide<ZEROS, 1, 1>(blocks, x, first_row, out);
-}
-
-void wide_any(const Block* blocks, int count, const Activations& x, int first_row, int rows, float* out) {
-    return blocks[0].has_zeros ? wide_shapes<true>(blocks, count, x, first_row, rows, out)
-                           : wide_shapes<false>(blocks, count, x, first_row, rows, out);
 }
 
 // Codes as signed numbers around the middle of their range, so that only zero points of their own need the rows' sums.
@@ -151,8 +131,8 @@ bool lent() {
 
 Kernels with_tiles() {
     Kernels kernels = *avx512_kernels();
-    kernels.wide = wide_any;
-    kernels.wide_rows = 2 * TILE_ROWS;
+    kernels.wide = wide;
+    kernels.wide_rows = MOST_WIDE;
     kernels.least_wide = LEAST_WIDE;
     kernels.kept_bytes = 1 << 20;  // half of the second-level cache of the processors that have tiles
     kernels.unpack = unpack;

@@ -151,7 +151,7 @@ struct Quantized {
     static int stride(int columns) { return columns + 64; }
 
     // Rows that are read with the last ones, and whose products are nobody's.
-    static int pitch(int rows) { return rows + MOST_WIDE; }
+    static int pitch(int rows) { return rows + WHOLE_ROWS; }
 
     void reserve(int rows, int columns, int group) {
         grown(codes, size_t(pitch(rows)) * stride(columns));

@@ -140,8 +140,8 @@ struct Kernels {
     // out[row][lane] for up to `MOST_ROWS` rows and `MOST_BLOCKS` blocks: out is [rows, count * 16].
     void (*tile)(const Block* blocks, int count, int format, const Activations& x, int first_row, int rows, float* out);
     // The same for many rows, up to `wide_rows` of them, and blocks that are unpacked.
-    // From `least_wide` rows on that is worth the unpacking. Room must be behind `out` and behind the activations for
-    // `wide_rows` whole rows.
+    // From `least_wide` rows on that is worth the unpacking. `out` and the activations have room for rows up to the next
+    // multiple of `WHOLE_ROWS`.
     void (*wide)(const Block* blocks, int count, const Activations& x, int first_row, int rows, float* out);
     // `count` codes, one a byte.
     void (*unpack)(const uint8_t* codes, int format, size_t count, uint8_t* out);
@@ -185,7 +185,8 @@ struct Kernels {
 
 constexpr int MOST_ROWS = 8;
 constexpr int MOST_BLOCKS = 2;  // at once: with the sums of `MOST_ROWS` rows they fill the registers
-constexpr int MOST_WIDE = 32;
+constexpr int MOST_WIDE = 64;
+constexpr int WHOLE_ROWS = 16;
 constexpr int NEVER = 1 << 30;
 constexpr int MOST_SHARED = 16;
 constexpr int MOST_HEAD = 512;
