@@ -12,7 +12,7 @@ from training.product import asked_by_product
 
 PieceKind = Literal["picture", "video"]
 
-# Reading needs most practice. Documents, pages of the web and charts stayed weak in trainings that drew fewer of them.
+# Reading needs most practice: documents, pages of the web and screens stayed weak in trainings that drew fewer of them.
 SHARES: Mapping[str, float] = {
     "text": 0.18,
     "documents": 0.26,

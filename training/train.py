@@ -6,7 +6,7 @@
 A run ends in time whatever it has reached: `--seconds` counts from the start of the program and includes compiling, the
 last evaluation and saving. To train longer than one run may take, give the first `--until 0.5` and the next `--resume`:
 learning rates follow the share of the whole training that is done, and data goes on where it stopped. Weights that are
-trained well already lose less with `--from models/dense --begin 0.7 --seed 1`, which begins with lower rates.
+trained well already lose less with `--from models/dense --begin 0.6 --seed 1`, which begins with lower rates.
 
 With several GPUs, `torchrun --nproc-per-node 2 -m training.train ...` shares each batch among them.
 """
@@ -117,8 +117,8 @@ def start_network(
     if arguments.resume:
         found, weights, optimizer = state.load(arguments.resume)
     else:
-        # The mixture goes on after the dense model, with other data.
         shape = architecture.config(vocabulary.rows, moe=moe)
+        # The mixture goes on after the dense model, with other data.
         found = RunState(config=shape, seed=2 * arguments.seed + moe, progress=arguments.begin)
     config = ModelConfig.from_dict(found.config)
     if config.is_moe != moe or config.text.vocab_size != vocabulary.rows:
@@ -266,7 +266,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
         "--begin",
         type=float,
         default=0.0,
-        help="share of the whole training that the weights of --from count as: rates begin where they are then",
+        help="share of the training that --from counts as: rates and the auxiliary loss begin as they are then",
     )
     parser.add_argument("--until", type=float, default=1.0, help="share of the whole training that this run ends at")
     parser.add_argument("--seed", type=int, default=0, help="of the data too: weights that saw a seed need another")

@@ -176,7 +176,7 @@ ASKED = (
     Asked("grounding", "shapes", "boxes", {"en": 0, "zh": 0}, check_boxes, text=first_label),
     Asked("ocr", "text", "ocr_boxes", {"en": 1, "zh": 15}, check_lines, {"form": "lines"}),
     Asked("tables", "documents", "table_html", {"en": 3, "zh": 13}, check_table),
-    Asked("extract", "documents", "key_values", {"en": 0, "zh": 0}, check_fields),
+    Asked("extract", "documents", "key_values", {"en": 1, "zh": 0}, check_fields),
     Asked("screenshot_to_code", "web", "html", {"en": 1, "zh": 5}, check_page),
     Asked("chart_to_code", "charts", "chart_values", {"en": 0, "zh": 12}, check_fields, {"result": "data"}),
     Asked("diagram", "diagrams", "drawio", {"en": 0, "zh": 10}, check_diagram),

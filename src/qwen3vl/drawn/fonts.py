@@ -251,8 +251,8 @@ def subset_fonts(out_folder: Path) -> list[Path]:
 
     out_folder.mkdir(parents=True, exist_ok=True)
     options = subset.Options(layout_features=[], name_IDs=[1, 2, 13, 14])
-    options.drop_tables += ["FFTM", "TTFA", "BDF "]  # editors' notes, of no use for drawing
-    options.drop_tables = [table for table in options.drop_tables if table not in ("EBDT", "EBLC")]  # glyphs in pixels
+    notes, bitmaps = {"FFTM", "TTFA", "BDF "}, {"EBDT", "EBLC"}  # small sizes of uming are drawn from its bitmaps
+    options.drop_tables = sorted((set(options.drop_tables) | notes) - bitmaps)
     written = []
     for face in FACES:
         path, index = locate(face)
