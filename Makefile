@@ -10,13 +10,14 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 ARGS ?=
 SOURCES := hatch_build.py $(wildcard src/qwen3vl/kernels/cpu/source/*)
-DEBIAN := g++ chromium curl jq fonts-dejavu-core fonts-liberation fonts-open-sans fonts-roboto-unhinted fonts-cantarell fonts-inter \
-	fonts-crosextra-carlito fonts-firacode fonts-noto-cjk fonts-wqy-microhei fonts-lato fonts-crosextra-caladea fonts-hack \
-	fonts-wqy-zenhei fonts-texgyre fonts-go fonts-paratype fonts-jetbrains-mono fonts-mononoki fonts-inconsolata fonts-agave \
-	fonts-noto-mono fonts-oxygen fonts-cabin fonts-karla fonts-quicksand fonts-dosis fonts-play fonts-tuffy fonts-jura \
-	fonts-comfortaa fonts-averia-sans-gwf fonts-averia-serif-gwf fonts-roboto-slab fonts-quattrocento fonts-sil-gentium-basic \
-	fonts-linuxlibertine fonts-vollkorn fonts-prociono fonts-gfs-didot fonts-sil-charis fonts-freefont-otf \
-	fonts-arphic-uming fonts-arphic-ukai
+DEBIAN := g++ chromium curl jq fonts-dejavu-core fonts-liberation fonts-open-sans fonts-roboto-unhinted \
+	fonts-cantarell fonts-inter fonts-crosextra-carlito fonts-firacode fonts-noto-cjk fonts-wqy-microhei fonts-lato \
+	fonts-crosextra-caladea fonts-hack fonts-wqy-zenhei fonts-texgyre fonts-go fonts-paratype fonts-jetbrains-mono \
+	fonts-mononoki fonts-inconsolata fonts-agave fonts-noto-mono fonts-oxygen fonts-cabin fonts-karla \
+	fonts-quicksand fonts-dosis fonts-play fonts-tuffy fonts-jura fonts-comfortaa fonts-averia-sans-gwf \
+	fonts-averia-serif-gwf fonts-roboto-slab fonts-quattrocento fonts-sil-gentium-basic fonts-linuxlibertine \
+	fonts-vollkorn fonts-prociono fonts-gfs-didot fonts-sil-charis fonts-freefont-otf fonts-arphic-uming \
+	fonts-arphic-ukai
 
 .PHONY: serve test lint format clean
 
