@@ -6,7 +6,7 @@
 A run ends in time whatever it has reached: `--seconds` counts from the start of the program and includes compiling, the
 last evaluation and saving. To train longer than one run may take, give the first `--until 0.5` and the next `--resume`:
 learning rates follow the share of the whole training that is done, and data goes on where it stopped. Weights that are
-trained well already lose less with `--from models/dense --begin 0.6 --seed 1`, which begins with lower rates.
+trained well already go on with `--from models/dense --begin 0.6 --seed 1`, which begins with lower rates.
 
 With several GPUs, `torchrun --nproc-per-node 2 -m training.train ...` shares each batch among them.
 """
