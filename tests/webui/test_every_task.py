@@ -10,6 +10,7 @@ import io
 import random
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
 from pathlib import Path
@@ -18,7 +19,7 @@ from xml.etree import ElementTree
 
 import pytest
 from PIL import Image
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, TimeoutError, expect
 
 from qwen3vl.drawn import Sample, Turn, draw
 from qwen3vl.tasks.registry import TASKS
@@ -199,7 +200,7 @@ def test_from_a_file_to_its_result(page: Page, site: Site, asked: Asked, languag
     put(page, asked.task, file_of(sample, asked.task), asked.choices)
     send(page, asked.text(turn))
     if asked.task != "chat":
-        results(page, language)
+        results(page)
     asked.check(page, sample, turn, language)
     assert no_sideways(page)
 
@@ -234,7 +235,7 @@ def test_what_the_small_model_has_not_learnt_is_answered_and_said(
     drawn = draw(random.Random(3), "shapes", split="held_out", task="count")
     put(page, task, file_of(drawn, task), choices)
     send(page, text)
-    results(page, language)
+    results(page)
     assert said(page)
     assert page.locator("[role=alert]:visible, dialog[open]").count() == 0
     for warning in page.locator(".warning").all_inner_texts():
@@ -289,12 +290,19 @@ def send(page: Page, text: str) -> None:
     expect(page.locator(".turn.answer .status.done")).to_be_visible(timeout=60_000)
 
 
-def results(page: Page, language: str) -> None:
-    """On a telephone, and where there is only text, they stand behind a button."""
-    button = page.locator(".to-results")
-    if language == "zh" or button.is_visible():
-        button.click()
-    expect(page.locator(".panel")).to_be_visible()
+def results(page: Page) -> None:
+    """On a telephone, and where there is only text, they stand behind a button; else they open by themselves, maybe
+    just now.
+    """
+    panel, button = page.locator(".panel"), page.locator(".to-results")
+
+    def opened() -> bool:
+        if not panel.is_visible() and button.is_visible():
+            with suppress(TimeoutError):
+                button.click(timeout=1_000)
+        return panel.is_visible()
+
+    wait_until(opened)
 
 
 class Words(HTMLParser):
