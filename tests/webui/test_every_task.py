@@ -19,7 +19,8 @@ from xml.etree import ElementTree
 
 import pytest
 from PIL import Image
-from playwright.sync_api import Page, TimeoutError, expect
+from playwright.sync_api import Page, expect
+from playwright.sync_api import TimeoutError as WaitedTooLong
 
 from qwen3vl.drawn import Sample, Turn, draw
 from qwen3vl.tasks.registry import TASKS
@@ -298,7 +299,7 @@ def results(page: Page) -> None:
 
     def opened() -> bool:
         if not panel.is_visible() and button.is_visible():
-            with suppress(TimeoutError):
+            with suppress(WaitedTooLong):
                 button.click(timeout=1_000)
         return panel.is_visible()
 
