@@ -10,6 +10,7 @@ import pytest
 from qwen3vl.drawn import FAMILIES, TASKS, Sample, draw
 from qwen3vl.drawn.families import MOST_TURNS, sizes
 from qwen3vl.drawn.sample import Split
+from qwen3vl.drawn.scene import Scene
 
 SPLITS: tuple[Split, ...] = ("train", "held_out")
 PAIRS = [(family, task) for task, entry in TASKS.items() for family in entry.families]
@@ -89,3 +90,12 @@ def test_turns_vary() -> None:
     languages = {turn.language for sample in samples("shapes", "train", 20) for turn in sample.turns}
     assert len(asked) > 250
     assert languages == {"en", "zh"}
+
+
+def test_training_draws_what_is_mostly_bold_in_plain_faces_too() -> None:
+    def plain(split: Split) -> int:
+        scene = Scene.new(random.Random(0), split, (256, 256))
+        return sum(not scene.font(14, style="sans", bold=True).face.bold for _ in range(200))
+
+    assert 20 < plain("train") < 60
+    assert plain("held_out") == 0

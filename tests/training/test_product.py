@@ -210,7 +210,7 @@ def test_tasks_ask_it_so_and_read_the_answer(family: str, compiler: GrammarCompi
             if request.grammar is not None:
                 assert follows(compiler, request.grammar, became.answer), became.answer
             checked += 1
-    assert checked >= COUNT / 3
+    assert checked >= COUNT / 8  # of screens, the product asks the fewest
 
 
 @pytest.mark.usefixtures("always")

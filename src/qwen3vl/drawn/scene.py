@@ -36,6 +36,7 @@ TRAIN_SIZES = tuple(size for size in SIZES if size not in HELD_OUT_SIZES)
 HELD_OUT_COMBINATIONS = 6
 
 CHINESE_QUESTIONS = 0.35
+PLAIN_INSTEAD = 0.2  # how often training draws what is mostly bold, such as headings, in a face that is not
 
 T = TypeVar("T")
 
@@ -104,6 +105,11 @@ class Scene:
                 return chosen
 
     def font(self, size: int, *, chinese: bool = False, style: Style | None = None, bold: bool | None = None) -> Font:
+        """A face of this split. Not every family has a bold face (the serif ones held out have none), nor does every
+        site use it: in training `bold` is a wish, so that a heading is known by its size and place, too.
+        """
+        if bold and self.split == "train" and self.rng.random() < PLAIN_INSTEAD:
+            bold = False
         return font(self.rng.choice(faces(self.split, chinese=chinese, style=style, bold=bold)), size)
 
     def canvas(self, background: Color, size: tuple[int, int] | None = None) -> Canvas:
