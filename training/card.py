@@ -24,7 +24,7 @@ HERE = Path(__file__).parent
 EXAMPLE_SEED = 0
 
 
-def card(folder: Path, figures: Sequence[Path], pages: Path, logs: Sequence[Path]) -> str:
+def card(folder: Path, figures: Sequence[Path], pages: Path, logs: Sequence[Path], averaged: int = 1) -> str:
     """The text of the README. `figures` after the first add what it does not measure, such as `render` where the
     machine of the first had no browser. Raises `ValueError` for figures of another model, or without paraphrases."""
     config = _read(folder / "config.json")
@@ -43,7 +43,7 @@ def card(folder: Path, figures: Sequence[Path], pages: Path, logs: Sequence[Path
         "architecture": architecture(config),
         "vocabulary": f"{vocabulary(folder):,}",
         "dtype": config["text_config"]["dtype"],
-        "runs": tables.runs([_events(log / "train.log") for log in logs]),
+        "runs": tables.runs([_events(log / "train.log") for log in logs], averaged),
         "example_seed": EXAMPLE_SEED,
         "examples": tables.examples(EXAMPLE_SEED),
         "setting": f"Seed {about['seed']}, {about['dtype']} on {about['device']}, version {about['version']}; the "
@@ -125,8 +125,9 @@ def main() -> None:
     parser.add_argument("--figures", type=Path, nargs="+", required=True, help="what qwen3vl eval wrote with --json")
     parser.add_argument("--real-pages", type=Path, required=True, help="what training.real_pages wrote")
     parser.add_argument("--log", type=Path, nargs="+", required=True, help="folders of the runs, the first one first")
+    parser.add_argument("--averaged", type=int, default=1, help="how many of the last runs the weights are the mean of")
     arguments = parser.parse_args()
-    text = card(arguments.folder, arguments.figures, arguments.real_pages, arguments.log)
+    text = card(arguments.folder, arguments.figures, arguments.real_pages, arguments.log, arguments.averaged)
     (arguments.folder / "README.md").write_text(text, encoding="utf-8")
 
 

@@ -117,8 +117,9 @@ def examples(seed: int) -> str:
     return table(["task", "a question", "its answer"], rows)
 
 
-def runs(logs: Sequence[Sequence[Json]]) -> str:
-    """A line for each training, from the events of its log, in which a run that went on follows the one before."""
+def runs(logs: Sequence[Sequence[Json]], averaged: int = 1) -> str:
+    """A line for each training, from the events of its log, in which a run that went on follows the one before; and
+    of how many of the last ones the weights are the mean."""
     rows = []
     for events in logs:
         starts, saved = ([event for event in events if event["event"] == kind] for kind in ("start", "saved"))
@@ -126,4 +127,6 @@ def runs(logs: Sequence[Sequence[Json]]) -> str:
         rows.append(
             f"- {starts[0]['parameters'] / 1e6:.1f} million parameters: {steps:,} steps in {seconds / 60:.1f} minutes"
         )
+    if averaged > 1:
+        rows += ["", f"The weights are the mean of what the last {averaged} of these reached (`training.average`)."]
     return "\n".join(rows)

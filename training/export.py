@@ -71,9 +71,14 @@ def export(run: Path, folder: Path, tokenizer: Path = TOKENIZER) -> None:
     shutil.copyfile(HERE / "chat_template.jinja", folder / "chat_template.jinja")
     shutil.copyfile(HERE.parent / "LICENSE", folder / "LICENSE")
 
+    write_weights(released_weights(weights), folder)
+
+
+def write_weights(weights: dict[str, torch.Tensor], folder: Path) -> None:
+    """Shards and their index, in place of those that are there."""
     for stale in folder.glob("*.safetensors*"):
         stale.unlink()
-    save_torch_state_dict(released_weights(weights), folder, max_shard_size=MAX_SHARD_BYTES)
+    save_torch_state_dict(weights, folder, max_shard_size=MAX_SHARD_BYTES)
     for shard in folder.glob("*.safetensors"):
         shard.chmod(0o644)  # written readable by the owner alone, but shipped inside a wheel
 

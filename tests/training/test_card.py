@@ -73,6 +73,7 @@ def test_a_card_says_what_was_measured(made: dict[str, Any]) -> None:
     assert f"{made['parameters'] / 1e6:.1f} million parameters" in text
     assert "8 experts of width 40" in text
     assert "12.3 million parameters: 2,000 steps in 5.5 minutes" in text
+    assert "the mean of" not in text
     assert "Seed 7, float32 on cpu, version 9.9; the targets are those of mode full." in text
     assert rows(text, "`color`")[-2][1:] == ["exact", "4", "0.0 [0.0, 49.0]", "50.0 [15.0, 85.0]"]
     assert rows(text, "`color`")[-1][1:3] == ["100.0 [51.0, 100.0]", "50.0 [15.0, 85.0]"]  # of the wordings
@@ -141,3 +142,10 @@ def test_a_second_file_adds_what_the_first_does_not_measure(made: dict[str, Any]
     (path / "looks.json").write_text(json.dumps(other | {"about": raw["about"] | {"parameters": 3}}))
     with pytest.raises(ValueError, match=r"looks\.json is of a model with 3 parameters"):
         card(made["folder"], [path / "eval.json", path / "looks.json"], path / "pages.json", [path / "run"])
+
+
+def test_a_card_says_of_how_many_runs_the_weights_are_the_mean(made: dict[str, Any]) -> None:
+    path = made["path"]
+    text = card(made["folder"], [path / "eval.json"], path / "pages.json", [path / "run"] * 2, averaged=2)
+    assert text.count("2,000 steps in 5.5 minutes") == 2
+    assert "the mean of what the last 2 of these reached" in text
