@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from typer.testing import CliRunner
@@ -78,14 +79,24 @@ def test_another_format_than_the_stored_one_is_refused(folder: Path) -> None:
 
 
 def test_a_folder_with_files_is_left_alone(tmp_path: Path) -> None:
+    """Which is said before a model is looked for, as is a format that nobody knows."""
     (tmp_path / "notes.txt").write_text("mine")
     with pytest.raises(InputError, match="is not an empty folder"):
-        quantize(MODELS / "dense", tmp_path, "int4")
+        quantize("no-such-model", tmp_path, "int4")
+    with pytest.raises(InputError, match="quantization must be one of 'int8', 'int4', got 'int3'"):
+        quantize("no-such-model", tmp_path / "new", "int3")
     assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
 
 
 @pytest.mark.parametrize(
-    ("name", "fault"), [("cut", "lacks"), ("more", "has unknown"), ("other", "but this model needs"), ("new", "layout")]
+    ("name", "fault"),
+    [
+        ("cut", "lacks"),
+        ("more", "has unknown"),
+        ("other", "but this model needs"),
+        ("half", r"is F16 \[.*but this model needs \[.*\] of torch.bfloat16"),
+        ("new", "layout"),
+    ],
 )
 def test_a_folder_that_is_not_whole_is_refused(folder: Path, tmp_path: Path, name: str, fault: str) -> None:
     broken = tmp_path / "broken"
@@ -99,6 +110,9 @@ def test_a_folder_that_is_not_whole_is_refused(folder: Path, tmp_path: Path, nam
         tensors["surplus"] = tensors[first].clone()
     elif name == "other":
         tensors[first] = tensors[first].flatten()[:-16].clone()
+    elif name == "half":
+        first = next(each for each in sorted(tensors) if tensors[each].dtype == torch.bfloat16)
+        tensors[first] = tensors[first].half()
     else:
         config = json.loads((broken / "config.json").read_text())
         config["quantization_config"]["layout"] = 99

@@ -191,3 +191,18 @@ def empty_cache(blocks: int, kv_heads: int, dim: int, stored: torch.dtype) -> La
     data = [torch.zeros(shape, dtype=stored) for _ in range(2)]
     scales = [torch.zeros(shape[:-1]) for _ in range(2)] if stored == torch.int8 else []
     return LayerCache(*data, *scales)
+
+
+@pytest.mark.parametrize("level", [*LEVELS, Level.NONE])
+@pytest.mark.parametrize("stored", [torch.bfloat16, torch.int8], ids=["bf16", "int8"])
+def test_a_value_that_is_no_number_is_not_lost_on_its_way_into_the_cache(stored: torch.dtype, level: Level) -> None:
+    generator = torch.Generator().manual_seed(2)
+    qkv = torch.randn(3, (4 + 2 * 2) * 32, generator=generator)
+    qkv[1, (4 + 2) * 32 + 5] = torch.nan
+    norms = [Norm(torch.ones(32), 1e-6) for _ in range(2)]
+    angles = torch.rand(3, 1, 16, generator=generator)
+    cache = empty_cache(1, 2, 32, stored)
+    heads_to_cache(qkv, *norms, angles.cos(), angles.sin(), cache, torch.arange(3), level=level)
+    _, values = cache.read(torch.tensor([0]), torch.float32)
+    assert values[0, 1].isnan().any()
+    assert values[:, [0, 2]].isfinite().all()

@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 
 from qwen3vl.kernels import packed
+from qwen3vl.kernels.cpu import library as cpu
 from qwen3vl.kernels.cpu.library import Level
 from qwen3vl.kernels.experts import grouped_experts, packed_experts_reference, route
 from qwen3vl.kernels.linear import linear, packed_linear_reference, round_activations
@@ -172,3 +173,58 @@ def test_values_go_in_piece_by_piece(swapped: bool, monkeypatch: pytest.MonkeyPa
         expected = before.clone()
         expected[rows] = whole.dequantize()[rows]
         assert torch.equal(matrix.dequantize(), expected)
+
+
+@pytest.mark.parametrize("number", [torch.nan, torch.inf, -torch.inf])
+@pytest.mark.parametrize("level", [*LEVELS, Level.NONE])
+@pytest.mark.parametrize("packing", [Packing(4, 64), Packing(8, 128)], ids=name)
+def test_a_single_column_that_is_no_number_is_not_passed_over(number: float, packing: Packing, level: Level) -> None:
+    generator = torch.Generator().manual_seed(1)
+    matrix = PackedMatrix.of(torch.randn(32, 200, generator=generator), packing)
+    for rows in (1, 3, 40):
+        x = torch.randn(rows, 200, generator=generator)
+        good = linear(x, matrix, level=level)
+        x[rows // 2, 77] = number
+        out = linear(x, matrix, level=level)
+        assert not out[rows // 2].isfinite().any()
+        others = torch.arange(rows) != rows // 2
+        assert torch.equal(out[others], good[others])
+
+
+@pytest.mark.parametrize("level", [*LEVELS, Level.NONE])
+def test_a_group_of_zeros_is_zero(level: Level) -> None:
+    matrix = PackedMatrix.of(torch.randn(32, 128, generator=torch.Generator().manual_seed(1)), Packing(4, 64))
+    x = torch.zeros(2, 128)
+    x[1, 5] = 1.0
+    out = linear(x, matrix, level=level)
+    assert (out[0] == 0).all()
+    torch.testing.assert_close(out[1], matrix.dequantize()[:, 5], rtol=1e-6, atol=0)
+
+
+@pytest.mark.parametrize("number", [torch.nan, torch.inf, -torch.inf, 1e9])
+@pytest.mark.parametrize("level", [*LEVELS, Level.NONE])
+@pytest.mark.parametrize("packing", [Packing(4, 32), Packing(8, 64), PLANES], ids=name)
+def test_what_has_no_codes_is_not_taken_for_zeros(number: float, packing: Packing, level: Level) -> None:
+    values = torch.randn(3, 128, generator=torch.Generator().manual_seed(1))
+    values[1, 70] = number
+    scales = choose_codes(values, packing, level=level).scales
+    assert (~scales.isfinite()).nonzero().tolist() == [[1, 70 // packing.group]]
+    with pytest.raises(ValueError, match="not finite, or too large"):
+        PackedRows(PackedMatrix.empty(3, 128, packing), 0, 3).copy_(values)
+
+
+def test_rows_that_fill_a_block_up_are_zeros() -> None:
+    values = torch.randn(17, 64, generator=torch.Generator().manual_seed(1))
+    for packing in (Packing(4, 64), Packing(8, 64)):
+        matrix = PackedMatrix.of(values, packing)
+        filled = PackedMatrix(matrix.data, 32, 64, packing).dequantize()
+        assert (filled[17:] == 0).all()
+
+
+def test_scratch_memory_that_cannot_be_had_is_an_error_and_no_crash() -> None:
+    if not cpu.multiplies_bfloat16():
+        pytest.skip("no compiled attention of pictures here")
+    starts = torch.tensor([0, 2**30])
+    call = cpu.PictureAttention(None, 1, 4096, 128, starts.data_ptr(), None, None, 1.0, None)
+    with pytest.raises(MemoryError):
+        cpu.run(call)

@@ -63,7 +63,10 @@ def load_weights(
         try:
             with _Reader() as reader, torch.no_grad():
                 for name in names:
-                    _fill(targets[name], sources[name], reader)
+                    try:
+                        _fill(targets[name], sources[name], reader)
+                    except ValueError as error:  # of a destination that takes not all numbers
+                        raise CheckpointError(f"{shard}: {name} cannot be packed: {error}") from error
                     done += sources[name].num_bytes
                     if progress is not None:
                         progress(done, total)

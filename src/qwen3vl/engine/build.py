@@ -18,12 +18,12 @@ from qwen3vl.engine import saved
 from qwen3vl.engine.blocks import BlockPool
 from qwen3vl.engine.core import EngineCore
 from qwen3vl.engine.features import FeatureCache
-from qwen3vl.engine.formats import QUANTIZATIONS, Formats
-from qwen3vl.engine.memory import MemoryPlan, parse_size, plan_memory
+from qwen3vl.engine.formats import QUANTIZATIONS, Formats, check_formats
+from qwen3vl.engine.memory import GIB, MemoryPlan, parse_size, plan_memory
 from qwen3vl.engine.runner import Runner
 from qwen3vl.engine.scheduler import Scheduler
 from qwen3vl.engine.speculation import Speculation
-from qwen3vl.errors import InputError
+from qwen3vl.errors import InputError, InsufficientMemoryError
 from qwen3vl.model.network import Qwen3VL
 from qwen3vl.prompt.builder import PromptBuilder
 from qwen3vl.telemetry.energy import meter_for
@@ -75,14 +75,15 @@ def build_engine(
 ) -> EngineParts:
     """Loads everything that an engine needs. Arguments and errors as in `Engine.load`."""
     target = resolve_device(device)
+    check_formats(target, dtype=dtype, quantization=quantization, kv_cache=kv_cache)
+    if speculation not in SPECULATIONS:
+        raise InputError(f"speculation must be {' or '.join(map(repr, SPECULATIONS))}, got {speculation!r}")
     folder = locate(model, progress=progress)
     model_config = ModelConfig.from_folder(folder)
     if max_context is not None and not 1 <= max_context <= model_config.text.max_positions:
         raise InputError(
             f"max_context must be from 1 to {model_config.text.max_positions} for this model, got {max_context}"
         )
-    if speculation not in SPECULATIONS:
-        raise InputError(f"speculation must be {' or '.join(map(repr, SPECULATIONS))}, got {speculation!r}")
     stored = saved.stored_quantization(folder)
     if stored is not None and quantization not in (None, "none", stored):
         raise InputError(f"{folder} holds weights of {stored}; quantization must be left out or {stored!r}")
@@ -113,11 +114,12 @@ def quantize(model: str | Path, folder: Path, quantization: str, progress: Progr
     Raises what `Engine.load` raises, and `InputError` where the folder exists or the model is packed already.
     """
     device = torch.device("cpu")
+    if quantization not in QUANTIZATIONS:
+        raise InputError(f"quantization must be one of {', '.join(map(repr, QUANTIZATIONS))}, got {quantization!r}")
+    saved.check_new(folder)
     checkpoint = locate(model, progress=progress)
     if (stored := saved.stored_quantization(checkpoint)) is not None:
         raise InputError(f"{checkpoint} holds weights of {stored} already; quantise the checkpoint that it came from")
-    if quantization not in QUANTIZATIONS:
-        raise InputError(f"quantization must be one of {', '.join(map(repr, QUANTIZATIONS))}, got {quantization!r}")
     config = ModelConfig.from_folder(checkpoint)
     formats = Formats.resolve(config, device, dtype="auto", quantization=quantization, kv_cache="auto")
     network = Qwen3VL.empty(config, device, formats.dtype, formats.packings, formats.tower)
@@ -142,22 +144,25 @@ def build_parts(
     max_pixels = max(builder.patches.picture_bounds.max_pixels, _LEAST_MAX_PIXELS)
     max_patches = max_pixels // model_config.vision.patch_size**2
     step_tokens = config.step_tokens or (4096 if device.type == "cuda" else 512)
-    plan = plan_memory(
-        model_config,
-        device=device,
-        dtype=formats.dtype,
-        tower_dtype=formats.tower,
-        memory=memory,
-        weight_bytes=formats.weight_bytes(model_config),
-        cache_token_bytes=formats.cache_token_bytes(model_config),
-        feature_bytes=config.feature_bytes,
-        step_tokens=step_tokens,
-        max_running=config.max_running,
-        max_patches=max_patches,
-        block_size=config.block_size,
-        num_blocks=config.num_blocks,
-        max_context=max_context,
-    )
+    try:
+        plan = plan_memory(
+            model_config,
+            device=device,
+            dtype=formats.dtype,
+            tower_dtype=formats.tower,
+            memory=memory,
+            weight_bytes=formats.weight_bytes(model_config),
+            cache_token_bytes=formats.cache_token_bytes(model_config),
+            feature_bytes=config.feature_bytes,
+            step_tokens=step_tokens,
+            max_running=config.max_running,
+            max_patches=max_patches,
+            block_size=config.block_size,
+            num_blocks=config.num_blocks,
+            max_context=max_context,
+        )
+    except InsufficientMemoryError as error:
+        raise InsufficientMemoryError(f"{error}{_smaller_forms(model_config, device, formats)}") from None
     network = Qwen3VL.empty(model_config, device, formats.dtype, formats.packings, formats.tower)
     fill(network)
     runner = Runner(
@@ -187,6 +192,18 @@ def build_parts(
         max_context=min(max_context or model_config.text.max_positions, plan.num_blocks * config.block_size),
         max_pixels=max_pixels,
     )
+
+
+def _smaller_forms(config: ModelConfig, device: torch.device, formats: Formats) -> str:
+    """For a model that does not fit: what its weights would take in the forms that are smaller."""
+    if device.type != "cpu":
+        return ""
+    now, found = formats.weight_bytes(config), []
+    for name in QUANTIZATIONS:
+        packed = Formats.resolve(config, device, dtype="auto", quantization=name, kv_cache="auto").weight_bytes(config)
+        if packed < now:
+            found.append(f"{packed / GIB:.2f} with quantization {name!r}")
+    return f"; the weights would take {' and '.join(found)}" if found else ""
 
 
 def resolve_device(name: str) -> torch.device:

@@ -55,27 +55,16 @@ class Formats:
     def resolve(
         cls, config: ModelConfig, device: torch.device, *, dtype: str, quantization: str | None, kv_cache: str
     ) -> Formats:
-        """Raises `InputError` for a name that is not known and for a combination that is not to be had."""
+        """Raises as `check_formats` does."""
+        check_formats(device, dtype=dtype, quantization=quantization, kv_cache=kv_cache)
         quantization = quantization or "none"
-        if quantization not in ("none", *QUANTIZATIONS):
-            known = ", ".join(map(repr, ("none", *QUANTIZATIONS)))
-            raise InputError(f"quantization must be one of {known}, got {quantization!r}")
         packed = quantization != "none"
-        if packed and device.type != "cpu":
-            raise InputError(f"quantization {quantization!r} is for a CPU, not for {device}; leave it out there")
-        if packed and dtype not in ("auto", "float32"):
-            raise InputError(
-                f"with quantization {quantization!r} hidden states are float32: dtype must be 'auto' or 'float32', "
-                f"got {dtype!r}"
-            )
         if packed and not compiled(None):
             _log.warning(
-                "the CPU's kernels are not there (the package was installed without a C++ compiler, or this processor "
-                "lacks AVX2): quantised weights are unpacked at every step, which is slow"
+                "the CPU's kernels are not there (they need Linux, an x86-64 processor with AVX2, and a C++ compiler "
+                "while the package is installed): quantised weights are unpacked at every step, which is slow"
             )
         resolved = torch.float32 if packed else _dtype(dtype, config, device)
-        if kv_cache not in ("auto", *_CACHES):
-            raise InputError(f"kv_cache must be 'auto', {', '.join(map(repr, _CACHES))}, got {kv_cache!r}")
         small = torch.bfloat16 if packed else resolved
         cache = small if kv_cache == "auto" else _CACHES[kv_cache]
         if device.type == "cpu" and resolved == torch.float32 and compiled(None) and cache not in FORMATS:
@@ -105,7 +94,7 @@ class Formats:
             return self.packings.head.bytes(*shape)
         packing = self.packings.of(qkv=name.endswith(_QKV), last=name.startswith(last))
         if ".mlp.experts." in name:  # stored with the input dimension first
-            return shape[0] * packing.bytes(shape[2], shape[1])
+            return shape[0] * packing.bytes(shape[2], shape[1], halves=2 if "gate_up" in name else 1)
         packed = len(shape) == 2 and not name.endswith("mlp.gate.weight")
         return packing.bytes(*shape) if packed else prod(shape) * self.dtype.itemsize
 
@@ -116,12 +105,32 @@ class Formats:
         return text.num_layers * 2 * text.num_kv_heads * head
 
 
+def check_formats(device: torch.device, *, dtype: str, quantization: str | None, kv_cache: str) -> None:
+    """Raises `InputError` for a name that is not known and for what no model can have on this device: before anything is
+    downloaded for it.
+    """
+    if dtype not in ("auto", *_DTYPES):
+        raise InputError(f"dtype must be 'auto', {', '.join(map(repr, _DTYPES))}, got {dtype!r}")
+    if kv_cache not in ("auto", *_CACHES):
+        raise InputError(f"kv_cache must be 'auto', {', '.join(map(repr, _CACHES))}, got {kv_cache!r}")
+    if quantization in (None, "none"):
+        return
+    if quantization not in QUANTIZATIONS:
+        known = ", ".join(map(repr, ("none", *QUANTIZATIONS)))
+        raise InputError(f"quantization must be one of {known}, got {quantization!r}")
+    if device.type != "cpu":
+        raise InputError(f"weights of {quantization} are for a CPU, not for {device}: choose the device 'cpu'")
+    if dtype not in ("auto", "float32"):
+        raise InputError(
+            f"with quantization {quantization!r} hidden states are float32: dtype must be 'auto' or 'float32', "
+            f"got {dtype!r}"
+        )
+
+
 def _dtype(name: str, config: ModelConfig, device: torch.device) -> torch.dtype:
     """ "auto" is the checkpoint's own type on a GPU and float32 on a CPU."""
     if name == "auto":
         name = config.dtype if device.type == "cuda" else "float32"
-    if name not in _DTYPES:
-        raise InputError(f"dtype must be 'auto', {', '.join(map(repr, _DTYPES))}, got {name!r}")
     return _DTYPES[name]
 
 

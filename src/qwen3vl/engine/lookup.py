@@ -25,10 +25,10 @@ class Guess(NamedTuple):
 
 
 class Memory:
-    """Context -> the token that followed it most lately, and how often in a row (4 at most). A token that came more
-    than once stays through as many exceptions.
+    """Context -> the token that followed it most lately, and how often in a row (4 at most). A token that came n times
+    stays through n - 1 exceptions.
 
-    Takes one entry for each size of context and token, 2 x `limit` at most: when `limit` are new, those before are
+    Takes one entry for each size of context and token, some 2 x `limit` at most: when `limit` are new, those before are
     dropped.
     """
 

@@ -50,10 +50,15 @@ def save(network: Qwen3VL, quantization: str, checkpoint: Path, folder: Path) ->
     write(tensors(network).items(), quantization, checkpoint, folder)
 
 
-def write(named: Iterable[tuple[str, torch.Tensor]], quantization: str, checkpoint: Path, folder: Path) -> None:
-    """`save`, of tensors that may be made as they are asked for: a shard of them is held at a time."""
+def check_new(folder: Path) -> None:
+    """Raises `InputError` where something is that must not be written over."""
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise InputError(f"{folder} exists and is not an empty folder")
+
+
+def write(named: Iterable[tuple[str, torch.Tensor]], quantization: str, checkpoint: Path, folder: Path) -> None:
+    """`save`, of tensors that may be made as they are asked for: a shard of them is held at a time."""
+    check_new(folder)
     folder.mkdir(parents=True, exist_ok=True)
     for pattern in _SIDE_FILES:
         for path in checkpoint.glob(pattern):
@@ -82,7 +87,7 @@ def load(network: Qwen3VL, folder: Path, *, progress: Progress | None = None) ->
         if names:
             raise CheckpointError(f"the checkpoint in {folder} {fault} {some(sorted(names))}")
     for name, tensor in wanted.items():
-        if stored[name].shape != tuple(tensor.shape) or stored[name].num_bytes != tensor.nbytes:
+        if stored[name].shape != tuple(tensor.shape) or stored[name].dtype != _TYPES[tensor.dtype]:
             raise CheckpointError(
                 f"{stored[name].shard}: {name} is {stored[name].dtype} {list(stored[name].shape)}, but this model "
                 f"needs {list(tensor.shape)} of {tensor.dtype}"

@@ -16,6 +16,7 @@ import torch.nn.functional as F
 
 from qwen3vl.kernels.cpu import library as cpu
 from qwen3vl.kernels.norm import Norm
+from qwen3vl.kernels.packed import LEAST_LARGEST
 from qwen3vl.kernels.rotary import apply_rotary
 
 PADDED_BYTES = 2**28  # that the padded form of one group may take, unless one sequence alone takes more
@@ -57,7 +58,7 @@ class LayerCache:
             if scales is not None:
                 largest = new.abs().amax(-1, keepdim=True).float()
                 scales[block, :, offset] = (largest / 127)[..., 0]
-                new = (new.float() * (127 / largest.clamp(min=torch.finfo(torch.float32).tiny))).round()
+                new = (new.float() * (127 / largest.clamp(min=LEAST_LARGEST))).round()
             stored[block, :, offset] = new.to(stored.dtype)
 
 

@@ -12,11 +12,11 @@ import torch.nn.functional as F
 
 from qwen3vl.kernels.cpu import library as cpu
 from qwen3vl.kernels.norm import Norm
-from qwen3vl.kernels.packed import PackedMatrix
+from qwen3vl.kernels.packed import LEAST_LARGEST, PackedMatrix
 
 Weight = torch.Tensor | PackedMatrix
 
-FEW_ROWS = 16  # from which on torch is faster with plain weights
+FEW_ROWS = 16  # of more, torch is faster with plain weights
 
 
 def linear(
@@ -73,7 +73,7 @@ def round_activations(x: torch.Tensor, group: int) -> torch.Tensor:
     """x [tokens, columns] with each group of columns as multiples of 1/127 of its largest."""
     padded = torch.unflatten(F.pad(x, (0, -x.shape[1] % group)), 1, (-1, group))
     largest = padded.abs().amax(-1, keepdim=True)
-    codes = (padded * (127 / largest.clamp(min=torch.finfo(x.dtype).tiny))).round()
+    codes = (padded * (127 / largest.clamp(min=LEAST_LARGEST))).round()
     return (codes * (largest / 127)).flatten(1)[:, : x.shape[1]]
 
 

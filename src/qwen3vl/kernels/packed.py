@@ -19,6 +19,7 @@ import torch
 from qwen3vl.kernels.cpu import library as cpu
 
 LANES = 16  # rows of a block
+LEAST_LARGEST = 1e-36  # of a group of activations: 127 divided by less is no float32
 _TRIES = 24  # scales that `choose_codes` compares for each group
 _AT_ONCE = 1 << 24  # values that are quantised together: a vocabulary in float32 would be more than a gibibyte
 _WIDEST, _NARROWEST = 8 / 7, 0.55  # of the scale that lets the largest value meet the range's longer end
@@ -45,7 +46,7 @@ class Packing:
         """The least and the largest code that a search may choose, counted from the middle."""
         if self.planes:
             return -128, 119  # the largest is 16 * 15 + 15 - 8
-        # 8 bits go without the last negative one, so that products of pairs fit 16 bits.
+        # A group's largest value may have either sign; of 8 bits the last negative one is not worth a search.
         return (-8, 7) if self.bits == 4 else (-127, 127)
 
     @property
@@ -238,10 +239,13 @@ class PackedRows:
         return PackedRows(self.matrix, self.first + start, length, self.swapped)
 
     def copy_(self, values: torch.Tensor) -> None:
+        """Raises `ValueError` for what has no codes."""
         values = values.transpose(-1, -2) if self.swapped else values
         step = max(1, _AT_ONCE // self.matrix.columns)
         for start in range(0, self.count, step):
             codes = choose_codes(values[start : start + step], self.matrix.packing)
+            if not codes.scales.isfinite().all():
+                raise ValueError("a number in it is not finite, or too large for a scale of half precision")
             self.matrix.store_codes(codes, self.first + start)
 
 
@@ -255,7 +259,8 @@ def choose_codes(values: torch.Tensor, packing: Packing, *, level: cpu.Level | N
 
     The first scale covers the largest value on either side, as rounding to nearest would have it. Then narrower ones
     are tried, which clip it and serve the many small ones better, and for each the scale that fits its codes best by
-    least squares. With 8 bits the largest values alone decide. No zero points. `level`: as in `linear`.
+    least squares. With 8 bits the largest values alone decide. No zero points. The scale of a group is no finite number
+    where one of its values is none. `level`: as in `linear`.
     """
     assert not packing.zeros
     padded = torch.nn.functional.pad(values.float(), (0, -values.shape[1] % packing.group)).contiguous()
@@ -289,7 +294,7 @@ def _choose_reference(padded: torch.Tensor, packing: Packing, tries: int) -> Cod
     if tries == 1:
         other = (padded * -extreme.sign()).amax(-1, keepdim=True) / high
         whole = torch.where(other > whole.abs(), whole.sign() * other, whole)
-    best_scale, best_error = torch.zeros_like(whole), torch.full_like(whole, torch.inf)
+    best_scale, best_error = torch.full_like(whole, torch.nan), torch.full_like(whole, torch.inf)
     for step in range(tries):
         scale = whole * (_WIDEST - (_WIDEST - _NARROWEST) * step / _TRIES) if tries > 1 else whole
         codes = _round(padded, scale, low, high)
@@ -299,7 +304,7 @@ def _choose_reference(padded: torch.Tensor, packing: Packing, tries: int) -> Cod
         error = (codes * scale - padded).square().sum(-1, keepdim=True)
         better = error < best_error
         best_scale, best_error = torch.where(better, scale, best_scale), torch.where(better, error, best_error)
-    codes = (_round(padded, best_scale, low, high) + middle(packing)).to(torch.uint8)
+    codes = (_round(padded, best_scale, low, high).nan_to_num(low) + middle(packing)).to(torch.uint8)
     return Codes(codes.flatten(1), best_scale[..., 0].half(), None)
 
 

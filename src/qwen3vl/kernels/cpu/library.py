@@ -10,6 +10,7 @@ import ctypes
 import functools
 import mmap
 from collections.abc import Sequence
+from contextlib import suppress
 from enum import IntEnum
 from math import prod
 from pathlib import Path
@@ -17,6 +18,7 @@ from pathlib import Path
 import torch
 
 _HUGE_PAGE = 2**21
+_NO_MEMORY = 2  # what `qwen3vl_run` returns then
 LARGEST_HEAD = 512  # of attention
 LIBRARY = Path(__file__).with_name("libqwen3vl.so")
 
@@ -234,15 +236,16 @@ def multiplies_bfloat16(level: Level | None = None) -> bool:
 
 
 def pages(*shape: int) -> torch.Tensor:
-    """Bytes of a large weight, without values, in memory that asks the system for huge pages: a step reads all of it,
-    and with small ones some of the time goes into finding them.
+    """Bytes of a large weight, all 0, in memory that asks the system for huge pages: a step reads all of it, and with
+    small ones some of the time goes into finding them.
     """
     size = prod(shape)
     if size < _HUGE_PAGE or not hasattr(mmap, "MADV_HUGEPAGE"):
-        return torch.empty(shape, dtype=torch.uint8)
+        return torch.zeros(shape, dtype=torch.uint8)
     # Shared memory, which it would be without flags, has a switch of its own for huge pages, and that is mostly off.
     memory = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
-    memory.madvise(mmap.MADV_HUGEPAGE)
+    with suppress(OSError):  # a kernel without them
+        memory.madvise(mmap.MADV_HUGEPAGE)
     return torch.frombuffer(memory, dtype=torch.uint8).view(shape)
 
 
@@ -281,6 +284,8 @@ def _call(name: str, level: Level | None, *arguments: object) -> None:
     assert loaded is not None, "the caller asks `compiled` first"
     function = getattr(loaded, f"qwen3vl_{name}")
     failed = function(best_level() if level is None else level, torch.get_num_threads(), *arguments)
+    if failed == _NO_MEMORY:
+        raise MemoryError("a kernel's scratch memory cannot be had")
     assert not failed, f"this processor lacks {level!r}"
 
 

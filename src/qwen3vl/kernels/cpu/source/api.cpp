@@ -4,6 +4,8 @@
 // for the cores.
 #include <omp.h>
 
+#include <new>
+
 #include "calls.h"
 
 using namespace qwen3vl;
@@ -59,14 +61,18 @@ int qwen3vl_multiplies_bfloat16(int level) {
     return kernels && kernels->attend_picture;
 }
 
-// Runs operations one after the other. Returns 0, or 1 where the processor lacks the level.
+// Runs operations one after the other. Returns 0, 1 where the processor lacks the level, or 2 where memory runs out.
 int qwen3vl_run(int level, int threads, const Operation* operations, int count) {
     const Kernels* kernels = kernels_of(level);
     if (!kernels) return 1;
     thread_local Scratch kept;
     Scratch& scratch = kept;  // the calling thread's, for all of them
-    for (int i = 0; i < count; ++i)
-        with_call(operations[i], [&](const auto& call) { reserve(call, scratch); });
+    try {
+        for (int i = 0; i < count; ++i)
+            with_call(operations[i], [&](const auto& call) { reserve(call, scratch); });
+    } catch (const std::bad_alloc&) {
+        return 2;
+    }
     Meeting meeting(threads);
 #pragma omp parallel num_threads(threads)
     {

@@ -177,12 +177,15 @@ void store_head(const Cache& cache, bool key, int64_t slot, int head, const floa
         for (int i = 0; i < cache.head_size; ++i) to[i] = to_bfloat16(values[i]);
         return;
     }
-    float largest = 0;
-    for (int i = 0; i < cache.head_size; ++i) largest = std::max(largest, std::fabs(values[i]));
+    float largest = 0, nothing = 0;  // a maximum passes over what is not a number, a sum does not
+    for (int i = 0; i < cache.head_size; ++i) {
+        largest = std::max(largest, std::fabs(values[i]));
+        nothing += 0.0f * values[i];
+    }
     const float inverse = largest > 0 ? 127.0f / largest : 0.0f;
     int8_t* to = static_cast<int8_t*>(data) + start;
     for (int i = 0; i < cache.head_size; ++i) to[i] = int8_t(std::nearbyint(values[i] * inverse));
-    scales[place] = largest / 127.0f;
+    scales[place] = largest / 127.0f + nothing;
 }
 
 void turn_head(const float* x, const float* weight, float eps, const float* cosines, const float* sines, int size,

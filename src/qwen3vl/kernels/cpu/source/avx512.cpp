@@ -136,9 +136,12 @@ void quantize(const float* x, int used, const Activations& to, int row) {
     int8_t* codes = to.codes + size_t(row) * to.stride;
     for (int g = 0; g < to.groups; ++g) {
         __m512 most = _mm512_setzero_ps();
+        __m512 nothing = most;  // a maximum passes over what is not a number, a sum does not
         for (int k = g * group; k < (g + 1) * group; k += LANES) {
             const __mmask16 mask = used > k ? first(std::min(used, (g + 1) * group) - k) : __mmask16(0);
-            most = _mm512_max_ps(most, _mm512_abs_ps(_mm512_maskz_loadu_ps(mask, x + k)));
+            const __m512 v = _mm512_maskz_loadu_ps(mask, x + k);
+            most = _mm512_max_ps(most, _mm512_abs_ps(v));
+            nothing = _mm512_fmadd_ps(v, _mm512_setzero_ps(), nothing);
         }
         const float largest = _mm512_reduce_max_ps(most);
         const float inverse = largest > 0 ? 127.0f / largest : 0.0f;
@@ -150,7 +153,7 @@ void quantize(const float* x, int used, const Activations& to, int row) {
             sum = _mm512_add_epi32(sum, rounded);
             _mm512_mask_cvtsepi32_storeu_epi8(codes + k, first((g + 1) * group - k), rounded);
         }
-        to.scales[size_t(g) * to.pitch + row] = largest / 127.0f;
+        to.scales[size_t(g) * to.pitch + row] = largest / 127.0f + _mm512_reduce_add_ps(nothing);
         to.sums[size_t(g) * to.pitch + row] = -_mm512_reduce_add_epi32(sum);
     }
 }

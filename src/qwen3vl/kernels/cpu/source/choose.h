@@ -13,7 +13,7 @@ inline Floats code_of(const Floats& x, float inverse, float low, float high) {
     return above < all(high) ? above : all(high);
 }
 
-// x: [group], a multiple of 16 and at most 128.
+// x: [group], a multiple of 16 and at most 128. The scale is no number where one of them is none.
 uint16_t choose_group(const Choice& choice, const float* x, uint8_t* codes) {
     const int group = choice.group, tries = choice.tries;
     const float low = float(choice.low), high = float(choice.high);
@@ -26,7 +26,7 @@ uint16_t choose_group(const Choice& choice, const float* x, uint8_t* codes) {
         for (int k = 0; k < group; ++k) other = std::max(other, extreme > 0 ? -x[k] : x[k]);
         if (other / high > std::fabs(whole)) whole = std::copysign(other / high, whole);
     }
-    float best = 0, least = INFINITY;
+    float best = NAN, least = INFINITY;  // an error that is no number is never the least
     for (int step = 0; step < tries; ++step) {
         float scale = whole;
         if (tries > 1) {
