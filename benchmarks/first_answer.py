@@ -1,6 +1,6 @@
 """First answer on a picture: qwen3vl beside transformers, in turn, in one run.
 
-    python benchmarks/first_answer.py [--model models/moe] [--width 384 --height 256] [--rounds 9] [--dtype auto]
+    python benchmarks/first_answer.py [--model models/moe] [--width 384 --height 256] [--rounds 9] [--dtype float32]
     python benchmarks/first_answer.py --model FOLDER --quantization int4 --reference-dtype bfloat16 --width 1024 ...
 
 Each runs in a process of its own, for the threads of one would slow down the other. Both get the same picture and

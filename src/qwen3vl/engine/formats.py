@@ -106,8 +106,8 @@ class Formats:
 
 
 def check_formats(device: torch.device, *, dtype: str, quantization: str | None, kv_cache: str) -> None:
-    """Raises `InputError` for a name that is not known and for what no model can have on this device: before anything is
-    downloaded for it.
+    """Raises `InputError` for a name that is not known, and for what no model can have on this device: before anything
+    is downloaded for it.
     """
     if dtype not in ("auto", *_DTYPES):
         raise InputError(f"dtype must be 'auto', {', '.join(map(repr, _DTYPES))}, got {dtype!r}")
