@@ -153,7 +153,7 @@ def _random_codes(like: PackedMatrix) -> torch.Tensor:
     for index in range(prod(batch)):
         words = torch.randint(-(2**63), 2**63 - 1, (-(-rows * columns // 8),))  # eight times as fast as bytes
         codes = words.view(torch.uint8)[: rows * columns].view(rows, columns) & (levels - 1)
-        matrix.flat(index).store_codes(Codes(codes.clamp_(low, high), scales, None))
+        matrix.flat(index).store_codes(Codes(codes.clamp_(low, high), scales))
     return matrix.data
 
 

@@ -14,8 +14,6 @@ from tests.support.cpu import LEVELS
 
 PACKINGS = [
     *(Packing(bits, group) for bits in (4, 8) for group in (32, 64, 128)),
-    Packing(4, 64, zeros=True),
-    Packing(8, 32, zeros=True),
 ]
 ROWS = [15, 33, 63, 64, 65, 80, 113, 145]  # around whole tiles, which are for 64 and more
 
@@ -29,8 +27,7 @@ def random_matrix(
     for index in range(batch or 1):
         codes = torch.randint(0, top, (rows, columns), generator=generator).to(torch.uint8)
         scales = (torch.rand(rows, groups, generator=generator) * 0.02 + 0.001).half()
-        zeros = torch.randint(0, top, (rows, groups), generator=generator).to(torch.uint8)
-        matrix.flat(index).store_codes(Codes(codes, scales, zeros if packing.zeros else None))
+        matrix.flat(index).store_codes(Codes(codes, scales))
     return matrix
 
 

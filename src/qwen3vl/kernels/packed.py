@@ -1,7 +1,7 @@
 """Matrices of small integers: how values become codes, and how the codes lie in memory.
 
-A group of consecutive columns of a row shares a scale: value = scale * (code - zero). Codes have 4 or 8 bits, scales
-are half precision, and zero is the middle of the range (8 or 128) unless the matrix has zero points of its own.
+A group of consecutive columns of a row shares a scale: value = scale * (code - middle). Codes have 4 or 8 bits, scales
+are half precision, and the middle of the range is 8 or 128.
 
 Rows are stored 16 at a time and interleaved, so that one register holds the same columns of 16 outputs; `cpu/source/
 matrix.h` draws the layout. A matrix of 8 bits may also be stored as the sum of two of 4, its planes, of which the first
@@ -27,19 +27,16 @@ _WIDEST, _NARROWEST = 8 / 7, 0.55  # of the scale that lets the largest value me
 
 @dataclass(frozen=True)
 class Packing:
-    """How a matrix is stored. `zeros`: with zero points, as published checkpoints have them. `planes`: as two matrices
-    of 4 bits; code = 16 high + low - 8.
-    """
+    """How a matrix is stored. `planes`: as two matrices of 4 bits; code = 16 high + low - 8."""
 
     bits: int
     group: int
-    zeros: bool = False
     planes: bool = False
 
     def __post_init__(self) -> None:
         assert self.bits in (4, 8)
         assert self.group in (32, 64, 128)
-        assert not self.planes or (self.bits == 8 and not self.zeros)
+        assert not self.planes or self.bits == 8
 
     @property
     def range(self) -> tuple[int, int]:
@@ -62,7 +59,7 @@ class Packing:
     @property
     def group_bytes(self) -> int:
         """Of a group of columns of 16 rows."""
-        return LANES * (self.group * self.bits // 8 + 2 + self.zeros)
+        return LANES * (self.group * self.bits // 8 + 2)
 
     def bytes(self, rows: int, columns: int, halves: int = 1) -> int:
         return -(-rows // halves // LANES) * halves * self.block_bytes(columns)
@@ -74,7 +71,6 @@ class Codes:
 
     codes: torch.Tensor  # [rows, columns] uint8; columns may be padded to whole groups
     scales: torch.Tensor  # [rows, groups] float16
-    zeros: torch.Tensor | None  # [rows, groups] uint8, or None for the middle of the range
 
 
 @dataclass(frozen=True)
@@ -139,7 +135,7 @@ class PackedMatrix:
         """Packs rows from `first_row` on; other rows stay as they are."""
         if self.packing.planes:
             high = (codes.codes + 8) >> 4
-            parts = Codes(high, 16 * codes.scales, None), Codes(codes.codes + 8 - (high << 4), codes.scales, None)
+            parts = Codes(high, 16 * codes.scales), Codes(codes.codes + 8 - (high << 4), codes.scales)
             for plane, part in zip(self.planes, parts, strict=True):
                 plane.store_codes(part, first_row)
             return
@@ -147,11 +143,9 @@ class PackedMatrix:
         per_half = self.rows // self.halves
         place = torch.arange(first_row, first_row + rows)
         place = place + (place // per_half) * (-per_half % LANES)  # padding of the first half
-        self._lanes("codes")[place // LANES, :, :, place % LANES] = _split(codes.codes, self.packing)
-        self._lanes("scales")[place // LANES, :, place % LANES] = codes.scales
-        if self.packing.zeros:
-            assert codes.zeros is not None
-            self._lanes("zeros")[place // LANES, :, place % LANES] = codes.zeros
+        words, scales = self._lanes()
+        words[place // LANES, :, :, place % LANES] = _split(codes.codes, self.packing)
+        scales[place // LANES, :, place % LANES] = codes.scales
 
     def dequantize(self) -> torch.Tensor:
         """[*batch, rows, columns] float32."""
@@ -162,10 +156,10 @@ class PackedMatrix:
             flat = [self.flat(index).dequantize() for index in range(prod(self.data.shape[:-2]))]
             return torch.stack(flat).view(self.shape)
         group, groups = self.packing.group, -(-self.columns // self.packing.group)
-        codes = _join(self._lanes("codes").flatten(1, 2), self.packing)  # [blocks, 16, padded columns]
-        zeros = self._lanes("zeros").transpose(1, 2)[..., None].float() if self.packing.zeros else middle(self.packing)
-        scales = self._lanes("scales").transpose(1, 2)[..., None].float()
-        values = (torch.unflatten(codes, -1, (groups, group)).float() - zeros) * scales
+        words, scales = self._lanes()
+        codes = _join(words.flatten(1, 2), self.packing)  # [blocks, 16, padded columns]
+        scales = scales.transpose(1, 2)[..., None].float()
+        values = (torch.unflatten(codes, -1, (groups, group)).float() - middle(self.packing)) * scales
         halves = values.view(self.halves, -1, groups * group)[:, : self.rows // self.halves, : self.columns]
         return halves.reshape(self.rows, self.columns)
 
@@ -177,11 +171,11 @@ class PackedMatrix:
         assert self.data.dim() == 2
         assert self.halves == 1
         block, lane = indices // LANES, indices % LANES
-        words = self._lanes("codes").view(torch.int32)[..., 0][block, :, :, lane]  # 4 bytes at a time
+        words, scales = self._lanes()
+        words = words.view(torch.int32)[..., 0][block, :, :, lane]  # 4 bytes at a time
         codes = _join(words.view(torch.uint8).view(len(indices), -1, 1, 4), self.packing)[:, 0]
-        zeros = self._lanes("zeros")[block, :, lane][..., None] if self.packing.zeros else middle(self.packing)
-        scales = self._lanes("scales")[block, :, lane][..., None].float()
-        values = (torch.unflatten(codes, -1, (-1, self.packing.group)).float() - zeros) * scales
+        scales = scales[block, :, lane][..., None].float()
+        values = (torch.unflatten(codes, -1, (-1, self.packing.group)).float() - middle(self.packing)) * scales
         return values.flatten(1)[:, : self.columns].contiguous()
 
     def for_kernels(self) -> cpu.Matrix:
@@ -194,19 +188,13 @@ class PackedMatrix:
             self.halves,
             self.packing.group,
             self.packing.bits,
-            self.packing.zeros,
         )
 
-    def _lanes(self, part: str) -> torch.Tensor:
-        """A view of a part of all blocks: codes [blocks, groups, words, 16, 4] uint8, scales and zeros [blocks, groups,
-        16].
-        """
+    def _lanes(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """Views of all blocks: codes [blocks, groups, words, 16, 4] uint8, scales [blocks, groups, 16] float16."""
         groups = torch.unflatten(self.data, 1, (-1, self.packing.group_bytes))
-        scales = LANES * self.packing.group * self.packing.bits // 8
-        zeros = scales + LANES * 2
-        if part == "codes":
-            return torch.unflatten(groups[..., :scales], 2, (-1, LANES, 4))
-        return groups[..., scales:zeros].view(torch.float16) if part == "scales" else groups[..., zeros:]
+        end = self.packing.group_bytes - 2 * LANES  # of the codes
+        return torch.unflatten(groups[..., :end], 2, (-1, LANES, 4)), groups[..., end:].view(torch.float16)
 
 
 @dataclass(frozen=True)
@@ -250,7 +238,7 @@ class PackedRows:
 
 
 def middle(packing: Packing) -> int:
-    """The code of zero in a matrix without zero points."""
+    """The code of zero."""
     return 1 << (packing.bits - 1)
 
 
@@ -259,10 +247,9 @@ def choose_codes(values: torch.Tensor, packing: Packing, *, level: cpu.Level | N
 
     The first scale covers the largest value on either side, as rounding to nearest would have it. Then narrower ones
     are tried, which clip it and serve the many small ones better, and for each the scale that fits its codes best by
-    least squares. With 8 bits the largest values alone decide. No zero points. The scale of a group is no finite number
+    least squares. With 8 bits the largest values alone decide. The scale of a group is no finite number
     where one of its values is none. `level`: as in `linear`.
     """
-    assert not packing.zeros
     padded = torch.nn.functional.pad(values.float(), (0, -values.shape[1] % packing.group)).contiguous()
     tries = 1 if packing.bits == 8 else _TRIES
     if not cpu.compiled(level):
@@ -282,7 +269,7 @@ def choose_codes(values: torch.Tensor, packing: Packing, *, level: cpu.Level | N
         cpu.address(scales, torch.float16),
     )
     cpu.choose(call, level=level)
-    return Codes(codes, scales, None)
+    return Codes(codes, scales)
 
 
 def _choose_reference(padded: torch.Tensor, packing: Packing, tries: int) -> Codes:
@@ -305,7 +292,7 @@ def _choose_reference(padded: torch.Tensor, packing: Packing, tries: int) -> Cod
         better = error < best_error
         best_scale, best_error = torch.where(better, scale, best_scale), torch.where(better, error, best_error)
     codes = (_round(padded, best_scale, low, high).nan_to_num(low) + middle(packing)).to(torch.uint8)
-    return Codes(codes.flatten(1), best_scale[..., 0].half(), None)
+    return Codes(codes.flatten(1), best_scale[..., 0].half())
 
 
 def _round(values: torch.Tensor, scale: torch.Tensor, low: int, high: int) -> torch.Tensor:

@@ -45,7 +45,6 @@ class Matrix(ctypes.Structure):
         ("halves", _INT),
         ("group", _INT),
         ("format", _INT),
-        ("has_zeros", _INT),
     )
 
 

@@ -59,25 +59,16 @@ GROUP_SUMS(odd_group, 1, 5, 7)
 #undef GROUP_SUMS
 
 // Adds a group's sums, each by its scales, to the totals: the same operations as AVX-512's.
-template <bool ZEROS>
 inline void add_group(const Block& block, const Activations& x, int first_row, int g, const Sums& sums, __m512* totals) {
     const __m512 scale = _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(block.scales(g))));
-    const __m512i zero =
-        ZEROS ? _mm512_sub_epi32(
-                    _mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(block.zeros(g)))),
-                    _mm512_set1_epi32(block.zero))
-              : _mm512_setzero_si512();
     const size_t place = size_t(g) * x.pitch + first_row;
     for (int row = 0; row < TILE_ROWS; ++row) {
-        __m512i sum = _mm512_load_si512(sums[row]);
-        if (ZEROS) sum = _mm512_add_epi32(sum, _mm512_mullo_epi32(_mm512_set1_epi32(x.sums[place + row]), zero));
         const __m512 both = _mm512_mul_ps(scale, _mm512_set1_ps(x.scales[place + row]));
-        totals[row] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(sum), both, totals[row]);
+        totals[row] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(_mm512_load_si512(sums[row])), both, totals[row]);
     }
 }
 
 // 16 rows by one block: the totals stay in registers while the tiles work on the groups that follow.
-template <bool ZEROS>
 void wide_tile(const Block& block, const Activations& x, int first_row, int depth, float* out, int stride) {
     alignas(64) Sums even, odd;
     const int8_t* rows = x.codes + size_t(first_row) * x.stride;
@@ -86,9 +77,9 @@ void wide_tile(const Block& block, const Activations& x, int first_row, int dept
     even_group(block, rows, x.stride, 0, x.group, depth, even);
     for (int g = 0; g < x.groups; g += 2) {
         if (g + 1 < x.groups) odd_group(block, rows, x.stride, g + 1, x.group, depth, odd);
-        add_group<ZEROS>(block, x, first_row, g, even, totals);
+        add_group(block, x, first_row, g, even, totals);
         if (g + 2 < x.groups) even_group(block, rows, x.stride, g + 2, x.group, depth, even);
-        if (g + 1 < x.groups) add_group<ZEROS>(block, x, first_row, g + 1, odd, totals);
+        if (g + 1 < x.groups) add_group(block, x, first_row, g + 1, odd, totals);
     }
     for (int row = 0; row < TILE_ROWS; ++row) _mm512_storeu_ps(out + size_t(row) * stride, totals[row]);
 }
@@ -98,14 +89,13 @@ void wide(const Block* blocks, int count, const Activations& x, int first_row, i
     const int depth = depth_of(x.group);
     const Shapes shapes(depth);
     __asm__ volatile("ldtilecfg %0" ::"m"(shapes) : "memory");
-    const auto work = blocks[0].has_zeros ? wide_tile<true> : wide_tile<false>;
     for (int b = 0; b < count; ++b)
         for (int row = 0; row < rows; row += TILE_ROWS)
-            work(blocks[b], x, first_row + row, depth, out + (row * count + b) * LANES, count * LANES);
+            wide_tile(blocks[b], x, first_row + row, depth, out + (row * count + b) * LANES, count * LANES);
     __asm__ volatile("tilerelease" ::: "memory");  // a thread that holds no tiles is cheaper to switch from
 }
 
-// Codes as signed numbers around the middle of their range, so that only zero points of their own need the rows' sums.
+// Codes as signed numbers around the middle of their range, so that nothing needs the rows' sums.
 void unpack(const uint8_t* codes, int format, size_t count, uint8_t* out) {
     const __m512i low_half = _mm512_set1_epi8(0x0f), middle = _mm512_set1_epi8(format == INT4 ? 8 : char(0x80));
     auto put = [&](size_t at, __m512i values) { _mm512_storeu_si512(out + at, _mm512_sub_epi8(values, middle)); };

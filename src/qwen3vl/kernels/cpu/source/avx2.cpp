@@ -62,14 +62,9 @@ void tile(const Block& block, const Activations& x, int first_row, float* out, i
         __m256 total[ROWS];
         for (int r = 0; r < ROWS; ++r) total[r] = _mm256_setzero_ps();
         for (int g = 0; g < x.groups; ++g) {
-            __m256i zero = _mm256_set1_epi32(block.zero);
-            if (block.has_zeros)
-                zero = _mm256_cvtepu8_epi32(
-                    _mm_loadl_epi64(reinterpret_cast<const __m128i*>(block.zeros(g) + half * HALF)));
-            if (FORMAT == INT8) zero = _mm256_sub_epi32(zero, _mm256_set1_epi32(128));
             __m256i sum[ROWS];
-            for (int r = 0; r < ROWS; ++r)
-                sum[r] = _mm256_mullo_epi32(zero, _mm256_set1_epi32(x.sums[size_t(g) * x.pitch + first_row + r]));
+            for (int r = 0; r < ROWS; ++r)  // codes of 8 bits are counted from their middle
+                sum[r] = _mm256_set1_epi32(FORMAT == INT4 ? 8 * x.sums[size_t(g) * x.pitch + first_row + r] : 0);
             group_sums<FORMAT, ROWS>(block.codes(g) + half * 32,
                                      x.codes + size_t(first_row) * x.stride + size_t(g) * x.group, x.stride, x.group,
                                      sum);

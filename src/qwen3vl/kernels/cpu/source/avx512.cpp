@@ -31,23 +31,20 @@ inline void add_products(__m512i& sum, __m512i codes, __m512i x) {
 
 // The compiler keeps sum[ROWS][COUNT] in registers: both loops have constant bounds. The totals of many rows would not
 // fit beside it. A single sum would wait for itself, so the high halves of its codes have one of their own.
-template <int FORMAT, bool ZEROS, int ROWS, int COUNT>
+template <int FORMAT, int ROWS, int COUNT>
 void tile(const Block* blocks, const Activations& x, int first_row, float* out) {
     std::fill(out, out + ROWS * COUNT * LANES, 0.0f);
     const __m512i low_half = _mm512_set1_epi8(0x0f);
     constexpr int STEP = FORMAT == INT4 ? 8 : 4;  // columns in 64 bytes of codes
-    const __m128i power = _mm_cvtsi32_si128(__builtin_ctz(unsigned(blocks[0].zero)));  // of two, that zero is
+    constexpr int POWER = FORMAT == INT4 ? 3 : 7;  // of two, that the middle of the codes is
     for (int g = 0; g < x.groups; ++g) {
         const uint8_t* codes[COUNT];
         for (int b = 0; b < COUNT; ++b) codes[b] = blocks[b].codes(g);
         __m512i sum[ROWS][COUNT], other = _mm512_setzero_si512();
         const int32_t* sums = x.sums + size_t(g) * x.pitch + first_row;
         for (int r = 0; r < ROWS; ++r) {
-            const __m512i bytes = _mm512_set1_epi32(sums[r]), middle = _mm512_sll_epi32(bytes, power);
-            for (int b = 0; b < COUNT; ++b) {
-                const auto* zeros = reinterpret_cast<const __m128i*>(blocks[b].zeros(g));
-                sum[r][b] = ZEROS ? _mm512_mullo_epi32(bytes, _mm512_cvtepu8_epi32(_mm_loadu_si128(zeros))) : middle;
-            }
+            const __m512i middle = _mm512_slli_epi32(_mm512_set1_epi32(sums[r]), POWER);
+            for (int b = 0; b < COUNT; ++b) sum[r][b] = middle;
         }
         const int8_t* row = x.codes + size_t(first_row) * x.stride + size_t(g) * x.group;
         for (int k = 0; k < x.group; k += STEP) {
@@ -89,44 +86,40 @@ void tile(const Block* blocks, const Activations& x, int first_row, float* out) 
     }
 }
 
-template <int FORMAT, bool ZEROS>
+template <int FORMAT>
 void tile_few(const Block* blocks, int count, const Activations& x, int first_row, int rows, float* out) {
     for (int b = 0; b < count; ++b) {
         float values[FEW * LANES];
         if (rows == 1)
-            tile<FORMAT, ZEROS, 1, 1>(blocks + b, x, first_row, values);
+            tile<FORMAT, 1, 1>(blocks + b, x, first_row, values);
         else
-            tile<FORMAT, ZEROS, 2, 1>(blocks + b, x, first_row, values);
+            tile<FORMAT, 2, 1>(blocks + b, x, first_row, values);
         for (int r = 0; r < rows; ++r) std::copy_n(values + r * LANES, LANES, out + (r * count + b) * LANES);
     }
 }
 
-template <int FORMAT, bool ZEROS, int COUNT>
+template <int FORMAT, int COUNT>
 void tile_rows(const Block* blocks, const Activations& x, int first_row, int rows, float* out) {
     switch (rows) {
-        case 3: return tile<FORMAT, ZEROS, 3, COUNT>(blocks, x, first_row, out);
-        case 4: return tile<FORMAT, ZEROS, 4, COUNT>(blocks, x, first_row, out);
-        case 5: return tile<FORMAT, ZEROS, 5, COUNT>(blocks, x, first_row, out);
-        case 6: return tile<FORMAT, ZEROS, 6, COUNT>(blocks, x, first_row, out);
-        case 7: return tile<FORMAT, ZEROS, 7, COUNT>(blocks, x, first_row, out);
-        default: return tile<FORMAT, ZEROS, 8, COUNT>(blocks, x, first_row, out);
+        case 3: return tile<FORMAT, 3, COUNT>(blocks, x, first_row, out);
+        case 4: return tile<FORMAT, 4, COUNT>(blocks, x, first_row, out);
+        case 5: return tile<FORMAT, 5, COUNT>(blocks, x, first_row, out);
+        case 6: return tile<FORMAT, 6, COUNT>(blocks, x, first_row, out);
+        case 7: return tile<FORMAT, 7, COUNT>(blocks, x, first_row, out);
+        default: return tile<FORMAT, 8, COUNT>(blocks, x, first_row, out);
     }
 }
 
-template <int FORMAT, bool ZEROS>
+template <int FORMAT>
 void tile_count(const Block* blocks, int count, const Activations& x, int first_row, int rows, float* out) {
-    if (rows <= FEW) return tile_few<FORMAT, ZEROS>(blocks, count, x, first_row, rows, out);
-    return count == 1 ? tile_rows<FORMAT, ZEROS, 1>(blocks, x, first_row, rows, out)
-                      : tile_rows<FORMAT, ZEROS, 2>(blocks, x, first_row, rows, out);
+    if (rows <= FEW) return tile_few<FORMAT>(blocks, count, x, first_row, rows, out);
+    return count == 1 ? tile_rows<FORMAT, 1>(blocks, x, first_row, rows, out)
+                      : tile_rows<FORMAT, 2>(blocks, x, first_row, rows, out);
 }
 
 void tile_any(const Block* blocks, int count, int format, const Activations& x, int first_row, int rows, float* out) {
-    const bool zeros = blocks[0].has_zeros;
-    if (format == INT4)
-        return zeros ? tile_count<INT4, true>(blocks, count, x, first_row, rows, out)
-                     : tile_count<INT4, false>(blocks, count, x, first_row, rows, out);
-    return zeros ? tile_count<INT8, true>(blocks, count, x, first_row, rows, out)
-                 : tile_count<INT8, false>(blocks, count, x, first_row, rows, out);
+    return format == INT4 ? tile_count<INT4>(blocks, count, x, first_row, rows, out)
+                          : tile_count<INT8>(blocks, count, x, first_row, rows, out);
 }
 
 inline __mmask16 first(int count) { return count >= LANES ? __mmask16(0xffff) : __mmask16((1u << count) - 1); }

@@ -2,12 +2,11 @@
 //
 // A matrix [rows, columns] is stored in blocks of 16 rows, so that one 512-bit register holds the same columns of 16
 // outputs and no product needs a horizontal sum. A block is its groups of columns, and a group its codes, then its
-// scales, then (where the matrix has them) its zero points. So a product of few rows reads its matrix from one end to
-// the other, which is what processors foresee best:
+// scales. So a product of few rows reads its matrix from one end to the other, which is what processors foresee best:
 //   int8: for each 4 columns 64 bytes, byte 4 r + j = the code of row r, column j;
 //   int4: for each 8 columns 64 bytes, byte 4 r + j = column j of row r in the low half, column 4 + j in the high half;
-//   scales: 16 half-precision numbers; zero points: 16 bytes.
-// value = scale * (code - zero); without zero points zero is 8 for int4 and 128 for int8. Rows are padded to 16 (in a
+//   scales: 16 half-precision numbers.
+// value = scale * (code - middle), 8 for int4 and 128 for int8. Rows are padded to 16 (in a
 // matrix of two halves, such as gate and up, each half by itself), columns to whole groups, with zeros of value.
 //
 // A matrix of floats is stored as checkpoints have it, row after row, and nothing is padded.
@@ -31,14 +30,13 @@ struct Matrix {
     int32_t halves;   // 1 or 2
     int32_t group;    // columns that share a scale; a multiple of 8
     int32_t format;   // FLOAT32, INT8 or INT4
-    int32_t has_zeros;
 
     int groups() const { return (columns + group - 1) / group; }
     int padded_columns() const { return groups() * group; }
     int half_blocks() const { return (rows + LANES - 1) / LANES; }
     int blocks() const { return half_blocks() * halves; }
     int code_bytes() const { return group * LANES * format / 8; }  // of a group
-    int group_bytes() const { return code_bytes() + LANES * (has_zeros ? 3 : 2); }
+    int group_bytes() const { return code_bytes() + 2 * LANES; }
     size_t block_bytes() const { return size_t(groups()) * group_bytes(); }
     size_t bytes() const {
         return format == FLOAT32 ? size_t(rows) * halves * columns * sizeof(float) : block_bytes() * blocks();
@@ -47,8 +45,8 @@ struct Matrix {
     const float* row(int index) const { return reinterpret_cast<const float*>(data) + size_t(columns) * index; }
 };
 
-// Rows of activations as signed bytes, each group with a scale and the negated sum of its bytes (which meets the zero
-// points). Those of neighbouring rows lie next to each other.
+// Rows of activations as signed bytes, each group with a scale and the negated sum of its bytes (which meets the middle
+// of the codes). Those of neighbouring rows lie next to each other.
 struct Activations {
     int8_t* codes;   // [rows, stride], of which `columns`, the padded ones, are used
     float* scales;   // [groups, pitch]: pitch is the number of rows or more
@@ -60,18 +58,14 @@ struct Activations {
 struct Block {
     const uint8_t* data;
     int code_bytes, group_bytes;
-    bool has_zeros;
-    int32_t zero;             // of codes without zero points of their own
     const uint8_t* unpacked;  // all codes one a byte, for `wide`
 
     const uint8_t* codes(int group) const { return data + size_t(group) * group_bytes; }
     const uint16_t* scales(int group) const { return reinterpret_cast<const uint16_t*>(codes(group) + code_bytes); }
-    const uint8_t* zeros(int group) const { return codes(group) + code_bytes + 2 * LANES; }
 };
 
 inline Block block_of(const Matrix& matrix, int index) {
-    const int32_t zero = matrix.format == INT4 ? 8 : 128;
-    return {matrix.block(index), matrix.code_bytes(), matrix.group_bytes(), matrix.has_zeros != 0, zero, nullptr};
+    return {matrix.block(index), matrix.code_bytes(), matrix.group_bytes(), nullptr};
 }
 
 // The paged cache of a layer: keys and values [blocks, kv heads, block size, head size], as floats, as bfloat16, or as
