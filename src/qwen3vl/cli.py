@@ -177,12 +177,15 @@ def quantize(
     model: Annotated[str, typer.Argument(help="A folder, catalogue name or hub id.")],
     folder: Annotated[Path, typer.Argument(help="Where to write; new or empty.")],
     to: Annotated[str, typer.Option(help="int4 or int8.")] = "int4",
+    source: Annotated[
+        str, typer.Option(help="Where it is downloaded from: huggingface or modelscope.")
+    ] = "huggingface",
 ) -> None:
     """Save a model with packed weights for a CPU, so that it starts in the time that reading takes."""
     from qwen3vl.engine.build import quantize as pack
 
     with _progress(f"Packing {model}") as progress:
-        pack(model, folder, to, progress)
+        pack(model, folder, to, progress, source=source)
     size = sum(path.stat().st_size for path in folder.iterdir())
     notes.print(
         f"{folder}: {size / 2**20:,.0f} MiB; start it with: qwen3vl serve {folder}", markup=False, soft_wrap=True
@@ -310,6 +313,7 @@ def _load(settings: Settings, config: EngineConfig | None = None) -> Engine:
     with _progress(f"Loading {model.name}") as progress:
         engine = Engine.load(
             model.name,
+            source=model.source,
             device=model.device,
             dtype=model.dtype,
             quantization=model.quantization,

@@ -41,6 +41,9 @@ class ModelSettings(_Section):
     """Which model runs, and on what."""
 
     name: str = Field("tiny-moe", description="a folder, catalogue name or hub id")
+    source: Literal["huggingface", "modelscope"] = Field(
+        "huggingface", description="where models are downloaded from: huggingface or modelscope"
+    )
     folders: Paths = Field((), description="folders whose sub-folders are models too")
     device: str = Field("auto", description="auto, cpu, cuda or cuda:N")
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(

@@ -16,7 +16,7 @@ from filelock import FileLock
 from huggingface_hub import try_to_load_from_cache
 
 from qwen3vl.checkpoints.fetch import fetch, open_client
-from qwen3vl.checkpoints.hubs import HubUnreachableError, Listing, Source, list_files
+from qwen3vl.checkpoints.hubs import HubUnreachableError, Listing, Source, known_source, list_files
 from qwen3vl.checkpoints.progress import Progress
 from qwen3vl.errors import DownloadError
 
@@ -37,8 +37,7 @@ def download(
     have the hash that the hub publishes. Raises `DownloadError` when the model does not exist, is closed to this user,
     does not fit on the disk or arrives damaged, and when the hub cannot be reached and the model is not here.
     """
-    if source not in ("huggingface", "modelscope"):
-        raise DownloadError(f"models come from 'huggingface' or 'modelscope', not from {source!r}")
+    known_source(source)
     if len(parts := repo_id.split("/")) != 2 or not all(part.strip(".") for part in parts):
         raise DownloadError(f"{repo_id!r} is not a hub id; one looks like Qwen/Qwen3-VL-4B-Instruct")
     name = repo_id if revision is None else f"{repo_id}@{revision}"

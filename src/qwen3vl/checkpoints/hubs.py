@@ -9,7 +9,7 @@ import fnmatch
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, cast, get_args
 
 import httpx
 from huggingface_hub import HfApi, constants, get_token, hf_hub_url
@@ -43,6 +43,14 @@ _NEEDED = (
     "model.safetensors.index.json",
     "model-*-of-*.safetensors",
 )
+
+
+def known_source(name: str) -> Source:
+    """Raises `DownloadError` for a hub that is not known."""
+    for source in get_args(Source):
+        if name == source:
+            return cast(Source, source)
+    raise DownloadError(f"models come from 'huggingface' or 'modelscope', not from {name!r}")
 
 
 class HubUnreachableError(DownloadError):

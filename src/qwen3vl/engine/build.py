@@ -11,6 +11,7 @@ import torch
 
 from qwen3vl.checkpoints.config import ModelConfig
 from qwen3vl.checkpoints.generation import GenerationDefaults
+from qwen3vl.checkpoints.hubs import known_source
 from qwen3vl.checkpoints.locate import locate
 from qwen3vl.checkpoints.progress import Progress
 from qwen3vl.checkpoints.weights import load_weights
@@ -63,6 +64,7 @@ class EngineParts:
 def build_engine(
     model: str | Path,
     *,
+    source: str,
     device: str,
     dtype: str,
     quantization: str | None,
@@ -78,7 +80,7 @@ def build_engine(
     check_formats(target, dtype=dtype, quantization=quantization, kv_cache=kv_cache)
     if speculation not in SPECULATIONS:
         raise InputError(f"speculation must be {' or '.join(map(repr, SPECULATIONS))}, got {speculation!r}")
-    folder = locate(model, progress=progress)
+    folder = locate(model, source=known_source(source), progress=progress)
     model_config = ModelConfig.from_folder(folder)
     if max_context is not None and not 1 <= max_context <= model_config.text.max_positions:
         raise InputError(
@@ -108,7 +110,14 @@ def build_engine(
     )
 
 
-def quantize(model: str | Path, folder: Path, quantization: str, progress: Progress | None = None) -> None:
+def quantize(
+    model: str | Path,
+    folder: Path,
+    quantization: str,
+    progress: Progress | None = None,
+    *,
+    source: str = "huggingface",
+) -> None:
     """Packs the weights of a model as `Engine.load` would, and saves them to a new folder that loads at once.
 
     Raises what `Engine.load` raises, and `InputError` where the folder exists or the model is packed already.
@@ -117,7 +126,7 @@ def quantize(model: str | Path, folder: Path, quantization: str, progress: Progr
     if quantization not in QUANTIZATIONS:
         raise InputError(f"quantization must be one of {', '.join(map(repr, QUANTIZATIONS))}, got {quantization!r}")
     saved.check_new(folder)
-    checkpoint = locate(model, progress=progress)
+    checkpoint = locate(model, source=known_source(source), progress=progress)
     if (stored := saved.stored_quantization(checkpoint)) is not None:
         raise InputError(f"{checkpoint} holds weights of {stored} already; quantise the checkpoint that it came from")
     config = ModelConfig.from_folder(checkpoint)

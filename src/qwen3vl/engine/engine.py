@@ -81,6 +81,7 @@ class Engine:
         cls,
         model: str | Path = "tiny-moe",
         *,
+        source: str = "huggingface",
         device: str = "auto",
         dtype: str = "auto",
         quantization: str | None = None,
@@ -93,19 +94,21 @@ class Engine:
     ) -> Engine:
         """Loads a checkpoint: a folder, a hub id or a catalogue name.
 
-        `device`: "auto", "cpu", "cuda" or "cuda:N". `dtype`: "auto" (the checkpoint's on a GPU, float32 on a CPU),
-        "float32", "bfloat16" or "float16". `quantization`: "int8" or "int4" packs the decoder's weights while they are
-        loaded, for a CPU; None or "none" leaves them as they are. `kv_cache`: "auto" (bfloat16 beside packed weights,
-        else `dtype`), a type as for `dtype`, or "int8". `memory`: the most that weights, cache and activations may
-        take, in bytes or as "12GiB"; None takes what the device has to spare. `max_context`: tokens of prompt and
-        answer that one request may use. `speculation`: "auto" drafts tokens and checks several at a time where that is
-        faster, which changes no answer; "off" never does. `progress(done, total)` is told about bytes. Raises
+        `source`: "huggingface" or "modelscope", for a model that is not here yet. `device`: "auto", "cpu", "cuda" or
+        "cuda:N". `dtype`: "auto" (the checkpoint's on a GPU, float32 on a CPU), "float32", "bfloat16" or "float16".
+        `quantization`: "int8" or "int4" packs the decoder's weights while they are loaded, for a CPU; None or "none"
+        leaves them as they are. `kv_cache`: "auto" (bfloat16 beside packed weights, else `dtype`), a type as for
+        `dtype`, or "int8". `memory`: the most that weights, cache and activations may take, in bytes or as "12GiB";
+        None takes what the device has to spare. `max_context`: tokens of prompt and answer that one request may use.
+        `speculation`: "auto" drafts tokens and checks several at a time where that is faster, which changes no answer;
+        "off" never does. `progress(done, total)` is told about bytes. Raises
         `CheckpointError`, `DownloadError`, `InsufficientMemoryError` or, for an option that cannot be honoured,
         `InputError`.
         """
         parts = in_passing_thread(
             lambda: build_engine(
                 model,
+                source=source,
                 device=device,
                 dtype=dtype,
                 quantization=quantization,

@@ -49,18 +49,19 @@ class Shelf:
         known = find(name)
         if isinstance(known, ShippedModel):
             return True
-        return downloaded(known.hub_id if isinstance(known, ReleasedModel) else name) is not None
+        hub_id = known.hub_id if isinstance(known, ReleasedModel) else name
+        return downloaded(hub_id, source=self._settings.source) is not None
 
     def fetch(self, name: str, progress: Progress) -> Path:
         """The folder of `name`, downloaded first if need be. Raises `CheckpointError` and `DownloadError`."""
         if name == self.default:
-            return locate(self._settings.name, progress=progress)
+            return locate(self._settings.name, source=self._settings.source, progress=progress)
         if (folder := self._folders().get(name)) is not None:
             return folder
         known = find(name)
         if isinstance(known, ShippedModel):
             return known.folder
-        return download(known.hub_id if known else name, progress=progress)
+        return download(known.hub_id if known else name, source=self._settings.source, progress=progress)
 
     def load(self, name: str, folder: Path, progress: Progress) -> Engine:
         """Loads as the settings say. Raises what `Engine.load` raises."""
