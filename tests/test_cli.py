@@ -83,6 +83,14 @@ def own_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         (["serve", "--port", "0", "--rate", "fast"], "60/min"),
         (["serve", "--port", "0", "--temperature", "9"], "setting generation.temperature"),
         (["serve", "--port", "0", "--database", "mysql://x/y"], "sqlite or postgresql"),
+        (
+            ["serve", "tiny-dense", "--port", "0", "--mode", "balanced"],
+            "setting generation.mode: mode 'balanced' needs",
+        ),
+        (
+            ["serve", "tiny-dense", "--port", "0", "--max-pixels", "99999999"],
+            "setting generation.max_pixels: max_pixels",
+        ),
         (["keys", "create", "--name", "x", "--scope", "everything"], "chat, models, files, admin"),
         (["keys", "create", "--name", "x", "--rate", "0/min"], "60/min"),
         (["keys", "revoke", "nobody"], "no key 'nobody'"),

@@ -73,7 +73,7 @@ def serve(
     # The port, the store and the keys first: a server that cannot listen should not load a model.
     with run.listen(settings.server.host, settings.server.port) as listener, Services.open(settings) as services:
         check_exposure(settings.server, services.store.keys)
-        services.models.adopt(_load(settings))
+        services.adopt(_load(settings))
         from qwen3vl.webui import mount_page
 
         application = create_app(services)

@@ -209,10 +209,7 @@ class Engine:
         allow_files: bool = True,
     ) -> Prompt:
         """Messages to tokens, positions and patches, in the caller's thread. Raises `InputError`."""
-        active_experts(options.mode, self._config)  # refused before a picture is decoded for nothing
-        for name in ("min_pixels", "max_pixels"):
-            if (getattr(options, name) or 0) > self.info.max_pixels:
-                raise InputError(f"{name} may be {self.info.max_pixels} at most here, got {getattr(options, name)}")
+        self.check(options)  # refused before a picture is decoded for nothing
         if options.grammar is not None:
             self._grammars.compile(options.grammar)
         return self.prompt_builder.build(
@@ -223,6 +220,13 @@ class Engine:
             fps=options.fps,
             allow_files=allow_files,
         )
+
+    def check(self, options: GenerationOptions) -> None:
+        """Raises `InputError` for what this model cannot honour, whatever the question."""
+        active_experts(options.mode, self._config)
+        for name in ("min_pixels", "max_pixels"):
+            if (asked := getattr(options, name) or 0) > self.info.max_pixels:
+                raise InputError(f"{name} may be {self.info.max_pixels} at most here, got {asked}", param=name)
 
     def stream_prompt(self, prompt: Prompt, options: GenerationOptions) -> Stream:
         """Streams the answer to a prompt that is already prepared."""

@@ -89,6 +89,17 @@ class Services:
         services._folder = folder
         return services
 
+    def adopt(self, engine: Engine) -> None:
+        """Takes over a model that is loaded already, before any request. Raises `InputError` for settings that it cannot
+        honour, and closes it then.
+        """
+        try:
+            engine.check(GenerationOptions.from_mapping(self.defaults))
+        except InputError as error:
+            engine.close()
+            raise InputError(f"setting generation.{error.param}: {error}") from error
+        self.models.adopt(engine)
+
     @asynccontextmanager
     async def use(self, model: str | None = None) -> AsyncIterator[Served]:
         """Holds a model (None: the one that answers) for one caller. Raises what `ModelManager.use` raises."""
