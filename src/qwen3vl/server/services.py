@@ -90,8 +90,8 @@ class Services:
         return services
 
     def adopt(self, engine: Engine) -> None:
-        """Takes over a model that is loaded already, before any request. Raises `InputError` for settings that it cannot
-        honour, and closes it then.
+        """Takes over a model that is loaded already, before any request. Raises `InputError` for settings that it
+        cannot honour, and closes it then.
         """
         try:
             engine.check(GenerationOptions.from_mapping(self.defaults))
