@@ -184,10 +184,12 @@ def test_cancelling_in_each_state_leaves_no_trace(
             draft_always(engine)
         else:
             core.speculation = None
-        long, short = (engine.prepare([user(text)], GenerationOptions()) for text in ("a b c " * 8, "Hello"))
+        short = engine.prepare([user("Hello")], GenerationOptions())
         stays_options = GenerationOptions(max_tokens=24, temperature=0.0, ignore_eos=True, seed=0)
         goes_options = GenerationOptions(max_tokens=20, temperature=1.0, ignore_eos=True, n=3, seed=1)
-        for wanted in sorted(STATES):
+        for number, wanted in enumerate(sorted(STATES)):
+            # Another beginning each time: what is in the prefix cache is read at once.
+            long = engine.prepare([user(f"{number} " + "a b c " * 8)], GenerationOptions())
             stays, goes = Asked(short, stays_options), Asked(long, goes_options)
             stays.ask(engine)
             request = goes.ask(engine)
