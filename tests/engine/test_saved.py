@@ -17,7 +17,7 @@ from qwen3vl import Engine
 from qwen3vl.cli import app
 from qwen3vl.engine import saved
 from qwen3vl.engine.build import quantize
-from qwen3vl.errors import CheckpointError, InputError
+from qwen3vl.errors import CheckpointError, InputError, InsufficientMemoryError
 
 MODELS = Path(__file__).parents[2] / "models"
 QUESTION = [{"role": "user", "content": "What can you do?"}]
@@ -69,6 +69,12 @@ def test_matrices_begin_where_a_register_does(folder: Path) -> None:
                     assert tensor.data_ptr() % saved.ALIGNMENT == 0
                     checked += 1
     assert checked > 10
+
+
+def test_a_stored_model_that_does_not_fit_is_told_of_no_other_form(tmp_path: Path) -> None:
+    quantize(MODELS / "dense", tmp_path / "int8", "int8")
+    with pytest.raises(InsufficientMemoryError, match=r"free on cpu\)$"):
+        Engine.load(tmp_path / "int8", device="cpu", memory="10MiB")
 
 
 def test_another_format_than_the_stored_one_is_refused(folder: Path) -> None:

@@ -96,18 +96,23 @@ def build_engine(
         else:
             load_weights(folder, network.destinations(), model_config, progress=progress)
 
-    quantization = stored or quantization
-    return build_parts(
-        PromptBuilder.from_folder(folder, model_config),
-        GenerationDefaults.from_folder(folder),
-        fill,
-        device=target,
-        formats=Formats.resolve(model_config, target, dtype=dtype, quantization=quantization, kv_cache=kv_cache),
-        memory=None if memory is None else parse_size(memory),
-        max_context=max_context,
-        speculates=speculation == "auto",
-        config=config,
-    )
+    formats = Formats.resolve(model_config, target, dtype=dtype, quantization=stored or quantization, kv_cache=kv_cache)
+    try:
+        return build_parts(
+            PromptBuilder.from_folder(folder, model_config),
+            GenerationDefaults.from_folder(folder),
+            fill,
+            device=target,
+            formats=formats,
+            memory=None if memory is None else parse_size(memory),
+            max_context=max_context,
+            speculates=speculation == "auto",
+            config=config,
+        )
+    except InsufficientMemoryError as error:
+        if stored is not None:  # packed as it is, and no other way
+            raise
+        raise InsufficientMemoryError(f"{error}{_smaller_forms(model_config, target, formats)}") from None
 
 
 def quantize(
@@ -153,25 +158,22 @@ def build_parts(
     max_pixels = max(builder.patches.picture_bounds.max_pixels, _LEAST_MAX_PIXELS)
     max_patches = max_pixels // model_config.vision.patch_size**2
     step_tokens = config.step_tokens or (4096 if device.type == "cuda" else 512)
-    try:
-        plan = plan_memory(
-            model_config,
-            device=device,
-            dtype=formats.dtype,
-            tower_dtype=formats.tower,
-            memory=memory,
-            weight_bytes=formats.weight_bytes(model_config),
-            cache_token_bytes=formats.cache_token_bytes(model_config),
-            feature_bytes=config.feature_bytes,
-            step_tokens=step_tokens,
-            max_running=config.max_running,
-            max_patches=max_patches,
-            block_size=config.block_size,
-            num_blocks=config.num_blocks,
-            max_context=max_context,
-        )
-    except InsufficientMemoryError as error:
-        raise InsufficientMemoryError(f"{error}{_smaller_forms(model_config, device, formats)}") from None
+    plan = plan_memory(
+        model_config,
+        device=device,
+        dtype=formats.dtype,
+        tower_dtype=formats.tower,
+        memory=memory,
+        weight_bytes=formats.weight_bytes(model_config),
+        cache_token_bytes=formats.cache_token_bytes(model_config),
+        feature_bytes=config.feature_bytes,
+        step_tokens=step_tokens,
+        max_running=config.max_running,
+        max_patches=max_patches,
+        block_size=config.block_size,
+        num_blocks=config.num_blocks,
+        max_context=max_context,
+    )
     network = Qwen3VL.empty(model_config, device, formats.dtype, formats.packings, formats.tower)
     fill(network)
     runner = Runner(
