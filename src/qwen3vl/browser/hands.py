@@ -18,6 +18,7 @@ LONGEST_WAIT = 10.0  # seconds
 _TYPING_SECONDS = 30.0
 _WAYS = {"up": (0, -1), "down": (0, 1), "left": (-1, 0), "right": (1, 0)}
 _STEPS = 12  # of a drag, so that a page sees it move
+_STILL = 0.1  # seconds before a finger leaves: one that still moves throws the page on, as far as the machine was slow
 _NAMES = {
     **{name: name.capitalize() for name in ("enter", "tab", "delete", "backspace", "home", "end", "insert", "escape")},
     **{f"arrow{way}": f"Arrow{way.capitalize()}" for way in _WAYS},
@@ -62,6 +63,7 @@ class Hands:
                 place = (start[0] + (end[0] - start[0]) * part, start[1] + (end[1] - start[1]) * part)
                 await self._press_at("touchMove", "mouseMoved", place)
                 await asyncio.sleep(0.015)
+            await asyncio.sleep(_STILL)
             await self._press_at("touchEnd", "mouseReleased", end)
 
     async def type(self, text: str) -> None:
