@@ -110,10 +110,10 @@ def test_sampling_ahead_is_sampling_later() -> None:
     step_by_step, at_once = (SamplingState(params, 9, [1, 2, 3]) for _ in range(2))
     tokens: list[int] = []
     for row in rows:
-        drawn = sample(row[None], [step_by_step], [None])[0]
+        drawn = sample(row[None].clone(), [step_by_step], [None])[0]
         assert drawn is not None
         step_by_step.record(drawn.token_id)
         tokens.append(drawn.token_id)
     for _ in range(2):
         states = [at_once.ahead(tokens[:count]) for count in range(6)]
-        assert [token.token_id for token in sample(rows, states, [None] * 6) if token] == tokens
+        assert [token.token_id for token in sample(rows.clone(), states, [None] * 6) if token] == tokens

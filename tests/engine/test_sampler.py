@@ -39,7 +39,7 @@ def logits_for(seed: int, rows: int = 1) -> torch.Tensor:
 
 def sampled(logits: torch.Tensor, states: list[SamplingState], num_logprobs: list[int | None]) -> list[SampledToken]:
     """`sample` for rows that hold numbers only: each gets a token, which its state records."""
-    tokens = [token for token in sample(logits, states, num_logprobs) if token is not None]
+    tokens = [token for token in sample(logits.clone(), states, num_logprobs) if token is not None]
     for state, token in zip(states, tokens, strict=True):
         state.record(token.token_id)
     return tokens
@@ -163,6 +163,12 @@ def test_presence_and_frequency_count_the_answer_only(presence: float, frequency
         counts[expected] += 1
 
 
+def penalised(logits: torch.Tensor, states: list[SamplingState]) -> torch.Tensor:
+    logits = logits.clone()
+    sampler._penalise(logits, states)
+    return logits
+
+
 def test_penalties_of_a_long_answer_of_mixed_rows_and_of_tokens_ahead() -> None:
     """Against the definition over the whole vocabulary, for more tokens than a state has room for at first; the row
     between has no penalty, and tokens that are only assumed count too.
@@ -183,10 +189,10 @@ def test_penalties_of_a_long_answer_of_mixed_rows_and_of_tokens_ahead() -> None:
     expected = logits.clone()
     expected[0] = torch.where(seen, repeated, logits[0]) - 1.0 * (counts > 0)
     expected[2] = logits[2] - 0.02 * counts
-    torch.testing.assert_close(sampler._penalise(logits, ahead), expected)
+    torch.testing.assert_close(penalised(logits, ahead), expected)
     counts = torch.bincount(torch.tensor(answer), minlength=1024)
     expected = logits[:1] - 0.02 * counts
-    torch.testing.assert_close(sampler._penalise(logits[:1], states[1:]), expected)
+    torch.testing.assert_close(penalised(logits[:1], states[1:]), expected)
 
 
 def test_logprobs_are_the_models_own() -> None:
@@ -215,7 +221,9 @@ def test_what_is_forbidden_never_comes_and_the_rest_keeps_its_shares(changes: di
     logits = logits_for(8, rows=300)
     states = [SamplingState(params, seed, []) for seed in range(300)]
     tokens = [
-        token for token in sample(logits, states, [None] * 300, dict.fromkeys(range(300), bits_of(allowed))) if token
+        token
+        for token in sample(logits.clone(), states, [None] * 300, dict.fromkeys(range(300), bits_of(allowed)))
+        if token
     ]
     fewer = [SamplingState(params, seed, []) for seed in range(300)]
     expected = [token for token in sample(logits[:, allowed], fewer, [None] * 300) if token]
@@ -227,7 +235,7 @@ def test_a_grammar_binds_its_own_rows_only() -> None:
     states = [SamplingState(replace(NEUTRAL, temperature=0.0), 0, []) for _ in range(4)]
     best = logits.argmax(-1).tolist()
     worst = int(logits[2].argmin())
-    tokens = [token for token in sample(logits, states, [1] * 4, {2: bits_of([worst])}) if token]
+    tokens = [token for token in sample(logits.clone(), states, [1] * 4, {2: bits_of([worst])}) if token]
     assert [token.token_id for token in tokens] == [best[0], best[1], worst, best[3]]
     assert tokens[2].logprob == pytest.approx(float(logits[2].log_softmax(-1)[worst])), "the model's own, not 0"
     assert tokens[2].top[0][0] == best[2]
@@ -239,7 +247,7 @@ def test_the_largest_draw_falls_on_no_token_that_is_forbidden(monkeypatch: pytes
     allowed = [0, 3, 33]
     for changes in ({}, {"top_k": 20}):
         states = [SamplingState(replace(NEUTRAL, **changes), 0, []) for _ in range(50)]  # type: ignore[arg-type]
-        tokens = sample(logits, states, [None] * 50, dict.fromkeys(range(50), bits_of(allowed)))
+        tokens = sample(logits.clone(), states, [None] * 50, dict.fromkeys(range(50), bits_of(allowed)))
         assert {token.token_id for token in tokens if token} <= set(allowed)
 
 

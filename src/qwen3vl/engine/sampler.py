@@ -77,15 +77,17 @@ class SamplingState:
         self._key = secrets.token_bytes(16) if seed is None else str(seed).encode()
         self._place = 0  # of the next token in the answer
         self._assumed: tuple[int, ...] = ()  # tokens that count as seen, though they were not recorded
-        self._seen = _Seen(prompt_ids if params.repetition_penalty != 1.0 else []) if params.penalised else None
+        self._seen = _Seen(params, prompt_ids) if params.penalised else None
 
     def draw(self) -> float:
         """The uniform number of the next token: the same until that is recorded."""
         digest = blake2b(self._place.to_bytes(8, "little"), key=self._key, digest_size=8).digest()
         return (int.from_bytes(digest, "little") >> 11) * 2**-53
 
-    def seen(self) -> np.ndarray:
-        """[2, n] int64: the tokens that a penalty concerns, each once, and how often each is in the answer."""
+    def penalties(self) -> tuple[np.ndarray, np.ndarray]:
+        """The tokens that a penalty concerns, [n] int64, each once, and what is taken off the logit of each, [n]
+        float32.
+        """
         assert self._seen is not None
         return self._seen.and_then(self._assumed)
 
@@ -103,29 +105,35 @@ class SamplingState:
 
 
 class _Seen:
-    """Tokens, each once, with their number in the answer: 0 for those of the prompt. A table that grows, because a step
-    has no time to go through a long answer.
+    """Tokens, each once, with what presence and frequency take off their logits: nothing for those of the prompt.
+    Tables that grow, because a step has no time to go through a long answer.
     """
 
-    def __init__(self, prompt_ids: list[int]) -> None:
-        tokens = np.unique(np.array(prompt_ids, dtype=np.int64))
+    def __init__(self, params: SamplingParams, prompt_ids: list[int]) -> None:
+        self._params = params
+        tokens = np.unique(np.array(prompt_ids if params.repetition_penalty != 1.0 else [], dtype=np.int64))
         self._columns = {int(token): column for column, token in enumerate(tokens)}
-        self._table = np.zeros((2, len(tokens) + 256), dtype=np.int64)
-        self._table[0, : len(tokens)] = tokens
+        self._counts = [0] * len(tokens)  # in the answer
+        self._tokens = np.concatenate([tokens, np.zeros(256, dtype=np.int64)])
+        self._less = np.zeros(len(self._tokens), dtype=np.float32)
 
     def add(self, token_id: int) -> None:
         column = self._columns.setdefault(token_id, len(self._columns))
-        if column == self._table.shape[1]:
-            self._table = np.pad(self._table, ((0, 0), (0, column)))
-        self._table[0, column] = token_id
-        self._table[1, column] += 1
+        if column == len(self._counts):
+            self._counts.append(0)
+        if column == len(self._tokens):
+            self._tokens, self._less = (np.pad(table, (0, column)) for table in (self._tokens, self._less))
+        self._counts[column] += 1
+        self._tokens[column] = token_id
+        self._less[column] = self._params.presence_penalty + self._params.frequency_penalty * self._counts[column]
 
-    def and_then(self, token_ids: Sequence[int]) -> np.ndarray:
-        """[2, n]: the tokens and their numbers, as they would be after further ones."""
+    def and_then(self, token_ids: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
+        """Both tables, as they would be after further tokens."""
         if not token_ids:
-            return self._table[:, : len(self._columns)]
+            return self._tokens[: len(self._columns)], self._less[: len(self._columns)]
         further = copy.copy(self)
-        further._columns, further._table = self._columns.copy(), self._table.copy()
+        further._columns, further._counts = self._columns.copy(), self._counts.copy()
+        further._tokens, further._less = self._tokens.copy(), self._less.copy()
         for token_id in token_ids:
             further.add(token_id)
         return further.and_then(())
@@ -148,21 +156,24 @@ def sample(
     for none; allowed: for rows under a grammar, the tokens that may come. A row that holds what is not a number gives
     None. Nothing is recorded: only the caller knows which of the tokens count.
 
-    Reported log-probabilities are the model's own, before penalties, temperature and grammar.
+    Reported log-probabilities are the model's own, before penalties, temperature and grammar. These are worked into
+    `logits`, of which a copy would cost more than they do.
     """
-    adjusted = _forbid(_penalise(logits, states), allowed)
-    best, tokens = _largest(adjusted)
+    reported = {row: logits[row].log_softmax(-1) for row, count in enumerate(num_logprobs) if count is not None}
+    _penalise(logits, states)
+    _forbid(logits, allowed)
+    best, tokens = _largest(logits)
     drawn = [row for row, state in enumerate(states) if not state.params.greedy]
     if drawn:
         rows = torch.tensor(drawn, device=logits.device)
-        tokens[rows] = _draw(adjusted[rows], [states[row] for row in drawn])
+        tokens[rows] = _draw(logits[rows], [states[row] for row in drawn])
     token_ids: list[int] = torch.where(best.isnan(), -1, tokens).tolist()
     sampled: list[SampledToken | None] = []
     for row, (token_id, count) in enumerate(zip(token_ids, num_logprobs, strict=True)):
         if token_id < 0:
             sampled.append(None)
             continue
-        sampled.append(SampledToken(token_id) if count is None else _with_logprobs(logits[row], token_id, count))
+        sampled.append(SampledToken(token_id) if count is None else _with_logprobs(reported[row], token_id, count))
     return sampled
 
 
@@ -177,40 +188,34 @@ def _largest(logits: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     return logits.gather(-1, tokens[:, None])[:, 0], tokens
 
 
-def _penalise(logits: torch.Tensor, states: list[SamplingState]) -> torch.Tensor:
+def _penalise(logits: torch.Tensor, states: list[SamplingState]) -> None:
     """Repetition divides (or multiplies) the logits of all tokens seen, prompt included; presence and frequency
     subtract for tokens of the answer only, as OpenAI defines them.
     """
     chosen = [row for row, state in enumerate(states) if state.params.penalised]
     if not chosen:
-        return logits
-    params, seen = [states[row].params for row in chosen], [states[row].seen() for row in chosen]
-    lengths = [part.shape[1] for part in seen]
-    tokens, counts = np.concatenate(seen, axis=1)
-
-    def of_each(values: list[float]) -> np.ndarray:
-        return np.repeat(np.array(values, dtype=np.float32), lengths)
-
-    less = of_each([p.presence_penalty for p in params]) * (counts > 0)
-    less += of_each([p.frequency_penalty for p in params]) * counts
-    places = tuple(torch.from_numpy(part).to(logits.device) for part in (np.repeat(chosen, lengths), tokens))
+        return
+    tokens, less = zip(*(states[row].penalties() for row in chosen), strict=True)
+    lengths = [len(part) for part in tokens]
+    rows = np.repeat(chosen, lengths)
+    places = tuple(torch.from_numpy(part).to(logits.device) for part in (rows, np.concatenate(tokens)))
     values = logits[places]
-    if any(p.repetition_penalty != 1.0 for p in params):
-        repetition = torch.from_numpy(of_each([p.repetition_penalty for p in params])).to(values)
+    repetitions = [states[row].params.repetition_penalty for row in chosen]
+    if any(repetition != 1.0 for repetition in repetitions):
+        repetition = torch.from_numpy(np.repeat(np.array(repetitions, dtype=np.float32), lengths)).to(values)
         values = torch.where(values > 0, values / repetition, values * repetition)
-    return logits.index_put(places, values - torch.from_numpy(less).to(values))
+    logits.index_put_(places, values - torch.from_numpy(np.concatenate(less)).to(values))
 
 
-def _forbid(logits: torch.Tensor, allowed: Mapping[int, Bits]) -> torch.Tensor:
+def _forbid(logits: torch.Tensor, allowed: Mapping[int, Bits]) -> None:
     """Takes the rows' other tokens out. By adding, so that what is not a number stays that; the bits travel packed."""
     if not allowed:
-        return logits
+        return
     bits = torch.from_numpy(np.stack(list(allowed.values()))).to(logits.device, non_blocking=True)
     places = torch.arange(32, dtype=torch.int32, device=logits.device)
     may = (bits[:, :, None] >> places & 1).flatten(1)[:, : logits.shape[-1]].bool()
     rows = torch.tensor(list(allowed), device=logits.device)
-    bias = torch.zeros((), device=logits.device).where(may, -torch.inf)
-    return logits.index_add(0, rows, bias)
+    logits.index_add_(0, rows, torch.zeros((), device=logits.device).where(may, -torch.inf))
 
 
 def _draw(logits: torch.Tensor, states: list[SamplingState]) -> torch.Tensor:
@@ -237,8 +242,7 @@ def _draw(logits: torch.Tensor, states: list[SamplingState]) -> torch.Tensor:
     return token_ids.gather(-1, torch.minimum(choice, last))[:, 0]
 
 
-def _with_logprobs(logits: torch.Tensor, token_id: int, count: int) -> SampledToken:
-    logprobs = logits.log_softmax(-1)
+def _with_logprobs(logprobs: torch.Tensor, token_id: int, count: int) -> SampledToken:
     values, ids = logprobs.topk(min(count, len(logprobs)))
     top = tuple(zip(ids.tolist(), values.tolist(), strict=True))
     return SampledToken(token_id, float(logprobs[token_id]), top)
