@@ -2,14 +2,15 @@
 //
 // Included by the file of each instruction set, after vectors.h.
 
-// Where the rows of one key head lie, for some consecutive tokens of a sequence.
+// Where the rows of the first keys of a stretch lie, of as many as a tile has room for.
 struct Places {
     size_t row[TILE];
 
-    Places(const Cache& cache, const int64_t* table, int head, int first, int count) {
-        int block = first / cache.block_size, offset = first % cache.block_size;
+    Places(const Cache& cache, const Stretch& keys) {
+        const int count = std::min(TILE, keys.last - keys.first);
+        int block = keys.first / cache.block_size, offset = keys.first % cache.block_size;
         for (int t = 0; t < count; ++t) {
-            row[t] = cache.row(table[block], head, offset);
+            row[t] = cache.row(keys.table[block], keys.head, offset);
             if (++offset == cache.block_size) offset = 0, ++block;
         }
         for (int t = count; t < TILE; ++t) row[t] = row[count - 1];  // any that may be read
@@ -92,9 +93,9 @@ void add_values(const Stored* values, int size, const Places& places, int count,
 // One part of a sequence's keys for Q queries that share a key head: unnormalised output [Q, size], the running maximum
 // and sum of each query.
 template <typename Stored, int Q>
-void attend_part(const Cache& cache, const int64_t* table, int head, const float* given, int first, int last,
-                 float scale, float* out, float* maximum, float* total) {
-    const int size = cache.head_size;
+void attend_part(const Cache& cache, const Stretch& all_keys, const Stretch& after, const float* given, float scale,
+                 float* out, float* maximum, float* total) {
+    const int size = cache.head_size, first = all_keys.first, last = all_keys.last;
     const Stored* keys = static_cast<const Stored*>(cache.keys);
     const Stored* values = static_cast<const Stored*>(cache.values);
     alignas(64) float scores[Q][TILE], queries[Q * MOST_HEAD];
@@ -102,14 +103,14 @@ void attend_part(const Cache& cache, const int64_t* table, int head, const float
     std::fill(out, out + Q * size, 0.0f);
     std::fill(maximum, maximum + Q, -INFINITY);
     std::fill(total, total + Q, 0.0f);
-    Places next(cache, table, head, first, std::min(TILE, last - first));
+    Places next(cache, all_keys);
     for (int t = 0; t < std::min(TILE, last - first); ++t)
         for (int c = 0; c < size; c += 2 * WIDTH)
             fetch(keys + next.row[t] * size, c), fetch(values + next.row[t] * size, c);
     for (int start = first; start < last; start += TILE) {
-        const int count = std::min(TILE, last - start), after = std::min(start + TILE, last - 1);
+        const int count = std::min(TILE, last - start);
         const Places places = next;
-        next = Places(cache, table, head, after, std::min(TILE, last - after));
+        next = Places(cache, start + TILE < last ? Stretch{all_keys.table, all_keys.head, start + TILE, last} : after);
         score_tile<Stored, Q>(queries, size, keys, places, count, next, scores);
         for (int q = 0; q < Q; ++q) {
             if (cache.key_scales)
@@ -141,13 +142,13 @@ void attend_part(const Cache& cache, const int64_t* table, int head, const float
 }
 
 template <typename Stored>
-void attend_stored(const Cache& cache, const int64_t* table, int head, const float* queries, int count, int first,
-                   int last, float scale, float* out, float* maximum, float* total) {
+void attend_stored(const Cache& cache, const Stretch& keys, const Stretch& after, const float* queries, int count,
+                   float scale, float* out, float* maximum, float* total) {
     const int size = cache.head_size;
     auto some = [&](auto number) {
         constexpr int Q = decltype(number)::value;
         for (; count >= Q; count -= Q, queries += Q * size, out += Q * size, maximum += Q, total += Q)
-            attend_part<Stored, Q>(cache, table, head, queries, first, last, scale, out, maximum, total);
+            attend_part<Stored, Q>(cache, keys, after, queries, scale, out, maximum, total);
     };
     if (SUMS == 16) some(std::integral_constant<int, SUMS / 2>());
     some(std::integral_constant<int, 4>());
@@ -155,12 +156,12 @@ void attend_stored(const Cache& cache, const int64_t* table, int head, const flo
     some(std::integral_constant<int, 1>());
 }
 
-void attend_any(const Cache& cache, const int64_t* table, int head, const float* queries, int count, int first,
-                int last, float scale, float* out, float* maximum, float* total) {
+void attend_any(const Cache& cache, const Stretch& keys, const Stretch& after, const float* queries, int count,
+                float scale, float* out, float* maximum, float* total) {
     const auto attend = cache.format == INT8       ? attend_stored<int8_t>
                         : cache.format == BFLOAT16 ? attend_stored<uint16_t>
                                                    : attend_stored<float>;
-    attend(cache, table, head, queries, count, first, last, scale, out, maximum, total);
+    attend(cache, keys, after, queries, count, scale, out, maximum, total);
 }
 
 void store_head(const Cache& cache, bool key, int64_t slot, int head, const float* values) {

@@ -70,7 +70,7 @@ void attend_many_stored(const Cache& cache, const int64_t* table, int head, cons
     const int last = some.first_place + some.tokens;
     for (int start = 0; start < last; start += TILE) {
         const int count = std::min(TILE, last - start);
-        const Places places(cache, table, head, start, count);
+        const Places places(cache, {table, head, start, start + count});
         widen_rows<Stored>(cache.keys, cache.key_scales, places, count, size, keys);
         widen_rows<Stored>(cache.values, cache.value_scales, places, count, size, values);
         product_any<false>(keys, size, 1, turned, QUERIES, size, scores, QUERIES, count, vectors);

@@ -35,6 +35,10 @@ struct Parts {
     }
 };
 
+Stretch keys_of(const Attention& call, const Part& part) {
+    return {call.tables + size_t(call.stride) * part.sequence, part.head, part.first, part.last};
+}
+
 // What a part finds for each query of its head: sums of values [shared, size], then maxima and sums of exponentials.
 size_t part_floats(const Attention& call) {
     return size_t(call.heads / call.cache.kv_heads) * (call.cache.head_size + 2);
@@ -102,14 +106,15 @@ void run(const Kernels& kernels, const Attention& call, Scratch& scratch, const 
     team.share(count, 1, [&](int first, int last) {
         for (int p = first; p < last; ++p) {
             const Part& part = parts.all[p];
+            const Stretch keys = keys_of(call, part), after = keys_of(call, parts.all[std::min(p + 1, last - 1)]);
             float* out = results + each * p;
             float* maximum = out + shared * size;
             for (int q = 0; q < shared; q += MOST_SHARED) {
                 const int head = part.head * shared + q;
-                kernels.attend(call.cache, call.tables + size_t(call.stride) * part.sequence, part.head,
+                kernels.attend(call.cache, keys, after,
                                call.queries + (size_t(part.sequence) * call.heads + head) * size,
-                               std::min(MOST_SHARED, shared - q), part.first, part.last, call.scale, out + q * size,
-                               maximum + q, maximum + shared + q);
+                               std::min(MOST_SHARED, shared - q), call.scale, out + q * size, maximum + q,
+                               maximum + shared + q);
             }
             if (count == units) join(call, part, out, 1, 0);
         }

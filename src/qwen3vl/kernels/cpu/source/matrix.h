@@ -29,7 +29,7 @@ struct Matrix {
     int32_t columns;  // not padded
     int32_t halves;   // 1 or 2
     int32_t group;    // columns that share a scale; a multiple of 8
-    int32_t format;   // FLOAT32, INT8 or INT4
+    int32_t format;   // FLOAT32, INT8 or INT4; in `lookup` BFLOAT16 too
 
     int groups() const { return (columns + group - 1) / group; }
     int padded_columns() const { return groups() * group; }
@@ -83,6 +83,12 @@ struct Cache {
     size_t row(int64_t block, int head, int offset) const {
         return (size_t(block) * kv_heads + head) * block_size + offset;
     }
+};
+
+// Keys first .. last of a sequence, of one head.
+struct Stretch {
+    const int64_t* table;
+    int head, first, last;
 };
 
 // Consecutive tokens of a sequence with their queries of one key head: up to `QUERIES` of them.
@@ -156,10 +162,10 @@ struct Kernels {
     void (*add_weighted)(const float* values, float weight, int count, float* y);
     // y = values; returns the largest of them, past what is not a number
     float (*store_largest)(const float* values, int count, float* y);
-    // Up to `MOST_SHARED` queries of one key head over the keys first .. last of a sequence: unnormalised sums of values
-    // [count, head size], and the maximum and sum of each query's exponentials.
-    void (*attend)(const Cache& cache, const int64_t* table, int head, const float* queries, int count, int first,
-                   int last, float scale, float* out, float* maximum, float* total);
+    // Up to `MOST_SHARED` queries over the keys of a stretch: unnormalised sums of values [count, head size], and the
+    // maximum and sum of each query's exponentials. `after`: the keys that will be wanted next.
+    void (*attend)(const Cache& cache, const Stretch& keys, const Stretch& after, const float* queries, int count,
+                   float scale, float* out, float* maximum, float* total);
     // Some queries over all keys that they see. room: `many_floats` numbers.
     void (*attend_many)(const Cache& cache, const int64_t* table, int head, const Queries& some, float scale,
                         float* room);
