@@ -115,7 +115,7 @@ def test_steps_give_what_the_layers_give(
 def test_a_plan_is_for_few_tokens_without_pictures(network: Qwen3VL, monkeypatch: pytest.MonkeyPatch) -> None:
     taken: list[int] = []
     run = Plan.run
-    monkeypatch.setattr(Plan, "run", lambda plan, x, step: taken.append(len(x)) or run(plan, x, step))  # type: ignore[func-returns-value]
+    monkeypatch.setattr(Plan, "run", lambda plan, ids, step: taken.append(len(ids)) or run(plan, ids, step))  # type: ignore[func-returns-value]
     cache, generator = empty_cache(network.config, torch.bfloat16), torch.Generator().manual_seed(0)
     for tokens in (1, MOST_TOKENS, MOST_TOKENS + 1):
         network(batch(network.config, [(tokens, tokens)], generator), cache)

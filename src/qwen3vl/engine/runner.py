@@ -57,10 +57,10 @@ class Runner:
                 for i in range(chunk.start, chunk.end)
             ]
             active += [chunk.active_experts or sequence.request.active_experts] * chunk.length
-        positions = torch.cat([chunk.sequence.positions(chunk.start, chunk.end) for chunk in chunks], dim=1)
+        positions = np.concatenate([chunk.sequence.positions(chunk.start, chunk.end) for chunk in chunks], axis=1)
         return Batch(
             token_ids=self._to_device(token_ids),
-            position_ids=positions.to(self.device),
+            position_ids=self._to_device(positions),
             slots=self._to_device(slots),
             active_experts=self._to_device(active),
             groups=self._groups(chunks),
@@ -93,8 +93,10 @@ class Runner:
         for chunk in chunks:
             starts.append(starts[-1] + chunk.length)
         contexts = [chunk.end for chunk in chunks]
-        width = -(-max(contexts) // self.block_size)
-        tables = [(chunk.sequence.blocks[:width] + [0] * width)[:width] for chunk in chunks]
+        tables = np.zeros((len(chunks), -(-max(contexts) // self.block_size)), dtype=np.int64)
+        for table, chunk in zip(tables, chunks, strict=True):
+            blocks = chunk.sequence.blocks[: len(table)]
+            table[: len(blocks)] = blocks
         return AttentionGroup(
             first_token=sum(group.num_tokens for group in before),
             num_tokens=starts[-1],
@@ -181,8 +183,8 @@ class Runner:
         # Copies, so that a small part kept in the cache does not keep the whole step's tensor alive.
         return {visual.key: part.clone() for visual, part in zip(visuals, parts, strict=True)}
 
-    def _to_device(self, values: list[int] | list[list[int]]) -> torch.Tensor:
-        return torch.tensor(values, dtype=torch.long).to(self.device, non_blocking=True)
+    def _to_device(self, values: list[int] | np.ndarray) -> torch.Tensor:
+        return torch.as_tensor(values, dtype=torch.long).to(self.device, non_blocking=True)
 
 
 def _empty_cache(shape: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> LayerCache:

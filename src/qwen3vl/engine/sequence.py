@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from hashlib import blake2b
 
+import numpy as np
 import torch
 
 from qwen3vl.engine.grammar import Constraint
@@ -88,13 +89,15 @@ class Sequence:
         """Tokens that must be computed before the next one can be sampled, or the last one scored."""
         return self.wanted_rows.stop - self.num_computed
 
-    def positions(self, first: int, last: int) -> torch.Tensor:
-        """MRoPE positions of tokens first to last - 1, [3, last - first]; past the prompt all three axes advance
+    def positions(self, first: int, last: int) -> np.ndarray:
+        """MRoPE positions of tokens first to last - 1, [3, last - first] int64; past the prompt all three axes advance
         together.
         """
         prompt = self.request.prompt
-        text = torch.arange(max(first, len(prompt)), max(last, len(prompt))) + prompt.position_delta
-        return torch.cat([prompt.position_ids[:, first:last], text.expand(3, -1)], dim=1)
+        text = np.arange(max(first, len(prompt)), max(last, len(prompt))) + prompt.position_delta
+        return np.concatenate(
+            [prompt.position_ids[:, first:last].numpy(), np.broadcast_to(text, (3, len(text)))], axis=1
+        )
 
 
 class PrefixKeys:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from math import prod
 
 import torch
@@ -116,7 +117,7 @@ class PackedMatrix:
         batch = () if self.packing.planes else self.data.shape[:-2]
         return (*batch, self.rows, self.columns)
 
-    @property
+    @cached_property
     def planes(self) -> tuple[PackedMatrix, PackedMatrix]:
         """The two matrices of which it is the sum, the high one first; they share its memory."""
         assert self.packing.planes

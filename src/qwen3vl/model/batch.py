@@ -28,8 +28,12 @@ class Batch:
     slots: torch.Tensor  # [T] int64, where each token's key and value go
     active_experts: torch.Tensor  # [T] int64, experts each token may use
     groups: list[AttentionGroup]
-    logit_rows: torch.Tensor  # [L] int64, the tokens whose next token is wanted
+    logit_rows: torch.Tensor  # [L] int64, the tokens whose next token is wanted, in their order
     visuals: VisualInputs | None
+
+    def rows_with_logits(self, x: torch.Tensor) -> torch.Tensor:
+        """Of x [T, ...] those of `logit_rows`: x itself where all are wanted, as in a step that decodes."""
+        return x if len(self.logit_rows) == len(x) else x[self.logit_rows]
 
 
 @dataclass

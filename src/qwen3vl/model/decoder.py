@@ -150,17 +150,17 @@ class Decoder(nn.Module):
         self.layers = nn.ModuleList(DecoderLayer(config, index) for index in range(config.num_layers))
         self.norm = RMSNorm(config.hidden_size, config.rms_norm_eps)
         self.rope: MRope | None = None  # made on first use, when the device is known
-        self._plan: tuple[list[LayerCache], Plan] | None = None  # for a cache, made on its first use
+        self._plan: tuple[list[LayerCache], Plan | None] | None = None  # for a cache, looked for on its first use
 
     def forward(self, batch: Batch, cache: list[LayerCache]) -> torch.Tensor:
         """Runs one step. Returns hidden states of the rows in `batch.logit_rows`, [L, hidden], before the last norm."""
         if self.rope is None:
             self.rope = MRope(self.config.rope, self.config.head_dim, batch.token_ids.device)
-        x: torch.Tensor = self.embed_tokens(batch.token_ids).to(self.norm.weight.dtype)
         cos, sin = self.rope(batch.position_ids)
         step = StepContext(cos, sin, batch.slots, batch.groups, batch.active_experts)
-        if batch.visuals is None and len(x) <= MOST_TOKENS and self._can_plan(cache):
-            return self._plan_for(cache).run(x, step)[batch.logit_rows]
+        if batch.visuals is None and len(batch.token_ids) <= MOST_TOKENS and (plan := self._plan_for(cache)):
+            return batch.rows_with_logits(plan.run(batch.token_ids, step))
+        x: torch.Tensor = self.embed_tokens(batch.token_ids).to(self.norm.weight.dtype)
         visuals = batch.visuals
         if visuals is not None:
             x = x.index_copy(0, visuals.rows, visuals.embeddings[0].to(x.dtype))
@@ -168,25 +168,26 @@ class Decoder(nn.Module):
             x = layer(x, step, cache[index])
             if visuals is not None and index + 1 < len(visuals.embeddings):
                 x = x.index_add(0, visuals.rows, visuals.embeddings[index + 1].to(x.dtype))
-        return x[batch.logit_rows]
+        return batch.rows_with_logits(x)
 
     def forget_plan(self) -> None:
         """Lets go of the memory that a plan holds: buffers, and through them the cache."""
         self._plan = None
 
     def _can_plan(self, cache: list[LayerCache]) -> bool:
-        """Whether compiled kernels compute all that the layers need."""
+        """Whether compiled kernels compute all that a step needs."""
         first = self.layers[0]
         assert isinstance(first, DecoderLayer)
         return has_kernel(first.attention.qkv_proj.weight) and compiled(self.norm.weight, cache[0])
 
-    def _plan_for(self, cache: list[LayerCache]) -> Plan:
+    def _plan_for(self, cache: list[LayerCache]) -> Plan | None:
         if self._plan is None or self._plan[0] is not cache:
-            self._plan = cache, Plan(self.config, lambda room: self._operations(room, cache))
+            made = Plan(self.config, lambda room: self._operations(room, cache)) if self._can_plan(cache) else None
+            self._plan = cache, made
         return self._plan[1]
 
     def _operations(self, room: Room, cache: list[LayerCache]) -> list[Operation]:
-        operations: list[Operation] = []
+        operations = [self.embed_tokens.operation(room.token_ids, room.x)]
         for layer, kept in zip(self.layers, cache, strict=True):
             assert isinstance(layer, DecoderLayer)
             operations += layer.operations(room, kept)

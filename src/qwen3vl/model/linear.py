@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import nn
 
 from qwen3vl.kernels.cpu.library import Operation
 from qwen3vl.kernels.linear import Weight, linear, linear_operation
+from qwen3vl.kernels.lookup import lookup, lookup_operation
 from qwen3vl.kernels.norm import Norm
 from qwen3vl.kernels.packed import PackedMatrix, Packing
 
@@ -65,8 +65,10 @@ class Embedding(nn.Module):
         del self.weight
         self.weight = PackedMatrix.empty(rows, width, packing)
 
-    def forward(self, indices: torch.Tensor) -> torch.Tensor:
+    def forward(self, token_ids: torch.Tensor) -> torch.Tensor:
         """[n] int64 to [n, width]."""
-        if isinstance(self.weight, PackedMatrix):
-            return self.weight.rows_at(indices)
-        return F.embedding(indices, self.weight)
+        return lookup(self.weight, token_ids)
+
+    def operation(self, token_ids: torch.Tensor, y: torch.Tensor) -> Operation:
+        """As `Projection.operation`."""
+        return lookup_operation(self.weight, token_ids, y)

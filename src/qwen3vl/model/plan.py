@@ -24,7 +24,8 @@ _LEAST_BLOCKS = 64  # of a sequence's table; grows by doubling
 class Room:
     """Buffers of a step of n tokens. What an operation reads is there when its turn comes."""
 
-    x: torch.Tensor  # [n, hidden]: the tokens' embeddings before, the last layer's output after
+    token_ids: torch.Tensor  # [n] int64
+    x: torch.Tensor  # [n, hidden]: the tokens' embeddings at first, the last layer's output at last
     qkv: torch.Tensor
     queries: torch.Tensor  # [n, heads, head_dim]
     attended: torch.Tensor  # the same
@@ -44,6 +45,7 @@ class Room:
         heads, size, hidden = config.num_heads, config.head_dim, config.hidden_size
         top_k = config.moe.num_experts_per_tok if config.moe else 0
         return cls(
+            token_ids=torch.empty(n, dtype=torch.long),
             x=torch.empty(n, hidden),
             qkv=torch.empty(n, (heads + 2 * config.num_kv_heads) * size),
             queries=torch.empty(n, heads, size),
@@ -62,7 +64,9 @@ class Room:
 
 
 class Plan:
-    """`operations` gives those of all layers, in the buffers that it is handed; their tensors stay where they are."""
+    """`operations` gives those of the embedding and all layers, in the buffers that it is handed; their tensors stay
+    where they are.
+    """
 
     def __init__(self, config: TextConfig, operations: Callable[[Room], list[Operation]]) -> None:
         self._config = config
@@ -70,19 +74,22 @@ class Plan:
         self._programs: dict[int, tuple[Room, Program]] = {}
         self._blocks = _LEAST_BLOCKS
 
-    def run(self, x: torch.Tensor, step: StepContext) -> torch.Tensor:
-        """x: [n, hidden], up to `MOST_TOKENS`. Returns the last layer's output; the next step overwrites it."""
+    def run(self, token_ids: torch.Tensor, step: StepContext) -> torch.Tensor:
+        """token_ids: [n], up to `MOST_TOKENS`. Returns the last layer's output, [n, hidden]; the next step overwrites
+        it.
+        """
+        n = len(token_ids)
         blocks = max(group.block_tables.shape[1] for group in step.groups)
         while blocks > self._blocks:
             self._blocks *= 2
             self._programs.clear()
-        if len(x) not in self._programs:
+        if n not in self._programs:
             with torch.inference_mode(mode=False):  # so that they can be written inside of it and outside
-                room = Room.of(self._config, len(x), self._blocks)
-            self._programs[len(x)] = room, Program(self._operations(room))
-        room, program = self._programs[len(x)]
+                room = Room.of(self._config, n, self._blocks)
+            self._programs[n] = room, Program(self._operations(room))
+        room, program = self._programs[n]
         for here, given in (
-            (room.x, x),
+            (room.token_ids, token_ids),
             (room.cos, step.cos),
             (room.sin, step.sin),
             (room.slots, step.slots),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import torch
 
 from qwen3vl.checkpoints.config import RopeConfig, YarnConfig
@@ -24,7 +25,11 @@ class MRope:
     def __call__(self, position_ids: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """position_ids: [3, tokens]. Returns cos and sin, [tokens, 1, head_dim / 2] float32."""
         angles = position_ids[self.axis].T.contiguous().float() * self.inverse_frequencies
-        return (angles.cos() * self.scale)[:, None], (angles.sin() * self.scale)[:, None]
+        if angles.device.type == "cpu":  # where torch wakes threads for some hundred of them
+            cos, sin = torch.from_numpy(np.cos(angles.numpy())), torch.from_numpy(np.sin(angles.numpy()))
+        else:
+            cos, sin = angles.cos(), angles.sin()
+        return (cos * self.scale)[:, None], (sin * self.scale)[:, None]
 
 
 def position_axis(section: tuple[int, int, int]) -> torch.Tensor:

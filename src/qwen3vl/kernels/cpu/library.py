@@ -188,7 +188,18 @@ class PictureAttention(ctypes.Structure):
     )
 
 
-Operation = Linear | Route | Experts | HeadsToCache | Attention | ManyAttention | Head | PictureAttention
+class Lookup(ctypes.Structure):
+    kind = 8
+    _fields_ = (
+        ("high", Matrix),
+        ("low", Matrix),
+        ("indices", _POINTER),
+        ("count", _INT),
+        ("y", _POINTER),
+    )
+
+
+Operation = Linear | Route | Experts | HeadsToCache | Attention | ManyAttention | Head | PictureAttention | Lookup
 
 
 class _Entry(ctypes.Structure):

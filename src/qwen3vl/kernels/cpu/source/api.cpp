@@ -39,6 +39,7 @@ void with_call(const Operation& operation, const Do& act) {
         case MANY_ATTENTION: return act(*static_cast<const ManyAttention*>(operation.call));
         case HEAD: return act(*static_cast<const Head*>(operation.call));
         case PICTURE_ATTENTION: return act(*static_cast<const PictureAttention*>(operation.call));
+        case LOOKUP: return act(*static_cast<const Lookup*>(operation.call));
     }
 }
 

@@ -106,6 +106,15 @@ struct Head {
     float* y;         // [rows, outputs]
 };
 
+// Some rows of a matrix as numbers, or of the sum of two. A row that is not there is no number.
+struct Lookup {
+    Matrix high;             // of any format
+    Matrix low;              // packed; its data may be null
+    const int64_t* indices;  // [count] of rows
+    int32_t count;
+    float* y;  // [count, columns]
+};
+
 // Attention of the tokens of each picture to each other, after the rotary turn of queries and keys; bfloat16.
 struct PictureAttention {
     const uint16_t* qkv;  // [tokens, 3, heads, head size]
@@ -127,7 +136,8 @@ enum Kind : int32_t {
     ATTENTION = 4,
     MANY_ATTENTION = 5,
     HEAD = 6,
-    PICTURE_ATTENTION = 7
+    PICTURE_ATTENTION = 7,
+    LOOKUP = 8
 };
 
 struct Operation {
@@ -180,6 +190,7 @@ void reserve(const Attention& call, Scratch& scratch);
 void reserve(const ManyAttention& call, Scratch& scratch);
 void reserve(const Head& call, Scratch& scratch);
 void reserve(const PictureAttention& call, Scratch& scratch);
+void reserve(const Lookup& call, Scratch& scratch);
 
 void run(const Kernels& kernels, const Linear& call, Scratch& scratch, const Team& team);
 void run(const Kernels& kernels, const Route& call, Scratch& scratch, const Team& team);
@@ -189,5 +200,6 @@ void run(const Kernels& kernels, const Attention& call, Scratch& scratch, const 
 void run(const Kernels& kernels, const ManyAttention& call, Scratch& scratch, const Team& team);
 void run(const Kernels& kernels, const Head& call, Scratch& scratch, const Team& team);
 void run(const Kernels& kernels, const PictureAttention& call, Scratch& scratch, const Team& team);
+void run(const Kernels& kernels, const Lookup& call, Scratch& scratch, const Team& team);
 
 }  // namespace qwen3vl
