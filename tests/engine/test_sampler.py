@@ -198,9 +198,13 @@ def test_penalties_of_a_long_answer_of_mixed_rows_and_of_tokens_ahead() -> None:
 def test_logprobs_are_the_models_own() -> None:
     """Before penalties and temperature, most likely first."""
     logits = logits_for(9)
-    params = replace(NEUTRAL, temperature=0.3, presence_penalty=1.0)
-    token = sampled(logits, [SamplingState(params, 0, [])], [5])[0]
+    state = SamplingState(replace(NEUTRAL, temperature=0.3, presence_penalty=1.0), 0, [])
+    for seen in logits[0].topk(3).indices.tolist():
+        state.record(seen)
     logprobs = logits[0].log_softmax(-1)
+    [token] = sample(logits, [state], [5])
+    assert token is not None
+    assert not torch.equal(logits[0].log_softmax(-1), logprobs), "the penalty is at work"
     assert token.logprob == pytest.approx(float(logprobs[token.token_id]))
     best = logprobs.topk(5)
     assert [t for t, _ in token.top] == best.indices.tolist()

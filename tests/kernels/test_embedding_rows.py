@@ -7,7 +7,7 @@ import torch
 
 from qwen3vl.kernels.cpu import library as cpu
 from qwen3vl.kernels.cpu.library import Level
-from qwen3vl.kernels.lookup import lookup, lookup_operation
+from qwen3vl.kernels.embedding import lookup, lookup_operation
 from qwen3vl.kernels.packed import PackedMatrix, Packing
 from tests.support.cpu import LEVELS
 
@@ -50,7 +50,9 @@ def test_a_row_that_is_not_there_is_no_number(weight: torch.Tensor | PackedMatri
     assert torch.equal(found[::2], rows[[3, 5]])
 
 
-def test_without_a_kernel_such_a_row_is_an_error() -> None:
-    for weight in (values(64), PackedMatrix.of(values(64), PACKINGS[0])):
-        with pytest.raises(IndexError):
-            lookup(weight, torch.tensor([2**40]), level=Level.NONE)
+@pytest.mark.parametrize("missing", [-1, 41, 2**40])
+@pytest.mark.parametrize("packing", [None, PACKINGS[0], PACKINGS[-1]], ids=str)
+def test_without_a_kernel_such_a_row_is_an_error(packing: Packing | None, missing: int) -> None:
+    weight = PackedMatrix.of(values(64), packing) if packing else values(64)
+    with pytest.raises(IndexError):
+        lookup(weight, torch.tensor([3, missing, 5]), level=Level.NONE)

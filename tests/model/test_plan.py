@@ -23,11 +23,14 @@ Lengths = list[tuple[int, int]]  # (new tokens, context after them) of each sequ
 pytestmark = pytest.mark.skipif(best_level() is Level.NONE, reason="no compiled kernels")
 
 
-@pytest.fixture(params=["dense", "moe", "mixed", "plain-dense", "plain-moe"])
+@pytest.fixture(params=["dense", "moe", "mixed", "dense-untied", "plain-dense", "plain-moe"])
 def network(request: pytest.FixtureRequest) -> Qwen3VL:
-    """Random weights, packed or plain float32; "mixed" has dense layers between those with experts."""
+    """Random weights, packed or plain float32; "mixed" has dense layers between those with experts, and "untied"
+    embeddings of their own in bfloat16.
+    """
     step = 2 if request.param == "mixed" else 1
-    config = ModelConfig.from_dict(make_config(moe="dense" not in request.param, sparse_step=step).to_dict())
+    tied, moe = "untied" not in request.param, "dense" not in request.param
+    config = ModelConfig.from_dict(make_config(moe=moe, tied=tied, sparse_step=step).to_dict())
     packings = None if "plain" in request.param else Packings(layers=Packing(4, 32), head=Packing(8, 32))
     made = Qwen3VL.empty(config, torch.device("cpu"), torch.float32, packings)
     generator = torch.Generator().manual_seed(1)
@@ -94,20 +97,23 @@ def test_steps_give_what_the_layers_give(
     caches = [empty_cache(network.config, stored) for _ in range(2)]
     steps: list[Lengths] = [[(9, 9)], [(1, 10)], [(1, 10), (1, 3), (1, 1)], [(1, 7), (4, 12), (2, 2)]]
     steps += [[(1, 320)], [(1, 11)], [(1, 300), (1, 40)]]
-    errors = []
+    errors, plans = [], []
     for number, lengths in enumerate(steps):
         outs = []
         for planned, cache in zip((True, False), caches, strict=True):
             with monkeypatch.context() as patch:
                 if not planned:
-                    patch.setattr(Decoder, "_can_plan", lambda *_: False)
+                    patch.setattr(Decoder, "_plan_for", lambda *_: None)
                 generator = torch.Generator().manual_seed(number)
                 outs.append(network(batch(network.config, lengths, generator), cache))
+        plans.append(network.decoder._plan)
         errors.append((outs[0] - outs[1]).norm(dim=1) / outs[1].norm(dim=1))
         for one, other in zip(*caches, strict=True):  # what one token is off by must not come back in later steps
             for mine, theirs in zip(vars(one).values(), vars(other).values(), strict=True):
                 if mine is not None:
                     mine.copy_(theirs)
+    assert plans[0] is not None
+    assert all(plan is plans[0] for plan in plans), "made once, used by all steps"
     assert torch.cat(errors).median() < 1e-5
     assert torch.cat(errors).max() < 0.1
 

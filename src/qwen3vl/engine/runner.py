@@ -184,6 +184,7 @@ class Runner:
         return {visual.key: part.clone() for visual, part in zip(visuals, parts, strict=True)}
 
     def _to_device(self, values: list[int] | np.ndarray) -> torch.Tensor:
+        """An array must not be written afterwards: on a CPU it is the tensor."""
         return torch.as_tensor(values, dtype=torch.long).to(self.device, non_blocking=True)
 
 

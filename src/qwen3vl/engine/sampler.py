@@ -156,8 +156,8 @@ def sample(
     for none; allowed: for rows under a grammar, the tokens that may come. A row that holds what is not a number gives
     None. Nothing is recorded: only the caller knows which of the tokens count.
 
-    Reported log-probabilities are the model's own, before penalties, temperature and grammar. These are worked into
-    `logits`, of which a copy would cost more than they do.
+    Reported log-probabilities are the model's own, before penalties, temperature and grammar. `logits` is overwritten:
+    a copy of it costs more than all that is done to it.
     """
     reported = {row: logits[row].log_softmax(-1) for row, count in enumerate(num_logprobs) if count is not None}
     _penalise(logits, states)
@@ -166,7 +166,7 @@ def sample(
     drawn = [row for row, state in enumerate(states) if not state.params.greedy]
     if drawn:
         rows = torch.tensor(drawn, device=logits.device)
-        tokens[rows] = _draw(logits[rows], [states[row] for row in drawn])
+        tokens[rows] = _draw(logits if len(drawn) == len(states) else logits[rows], [states[row] for row in drawn])
     token_ids: list[int] = torch.where(best.isnan(), -1, tokens).tolist()
     sampled: list[SampledToken | None] = []
     for row, (token_id, count) in enumerate(zip(token_ids, num_logprobs, strict=True)):

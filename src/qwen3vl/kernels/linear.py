@@ -111,6 +111,4 @@ def matrix(weight: Weight, *, halves: int) -> cpu.Matrix:
         assert not weight.packing.planes, "that is `head.logits`"
         return weight.for_kernels()
     outputs, inputs = weight.shape[-2:]
-    return cpu.Matrix(
-        cpu.address(weight, weight.dtype), outputs // halves, inputs, halves, 0, cpu.FORMATS[weight.dtype]
-    )
+    return cpu.Matrix(cpu.address(weight), outputs // halves, inputs, halves, 0, cpu.FORMATS[weight.dtype])

@@ -165,12 +165,16 @@ class PackedMatrix:
         return halves.reshape(self.rows, self.columns)
 
     def rows_at(self, indices: torch.Tensor) -> torch.Tensor:
-        """Values of some rows of a single matrix, [len(indices), columns] float32."""
+        """Values of some rows of a single matrix, [len(indices), columns] float32. Raises `IndexError` for one that is
+        not there.
+        """
         if self.packing.planes:
             high, low = self.planes
             return high.rows_at(indices) + low.rows_at(indices)
         assert self.data.dim() == 2
         assert self.halves == 1
+        if not ((indices >= 0) & (indices < self.rows)).all():  # rows that pad the last block are none
+            raise IndexError(f"rows {indices.tolist()} of a matrix that has {self.rows}")
         block, lane = indices // LANES, indices % LANES
         words, scales = self._lanes()
         words = words.view(torch.int32)[..., 0][block, :, :, lane]  # 4 bytes at a time

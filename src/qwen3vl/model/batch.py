@@ -28,7 +28,7 @@ class Batch:
     slots: torch.Tensor  # [T] int64, where each token's key and value go
     active_experts: torch.Tensor  # [T] int64, experts each token may use
     groups: list[AttentionGroup]
-    logit_rows: torch.Tensor  # [L] int64, the tokens whose next token is wanted, in their order
+    logit_rows: torch.Tensor  # [L] int64, the tokens whose next token is wanted, ascending, each once
     visuals: VisualInputs | None
 
     def rows_with_logits(self, x: torch.Tensor) -> torch.Tensor:

@@ -1,7 +1,7 @@
 """The text decoder: attention with normalised heads, dense or mixture-of-experts feed-forward, DeepStack.
 
-Modules with large weights say what they compute twice: `forward` in torch, for any step, and `operations` for a program
-of compiled kernels (`plan.py`), for steps of a few tokens.
+Modules with large weights say what they compute twice: `forward` in torch, for any step, and `operation` or
+`operations` for a program of compiled kernels (`plan.py`), for steps of a few tokens.
 """
 
 from __future__ import annotations
@@ -150,10 +150,12 @@ class Decoder(nn.Module):
         self.layers = nn.ModuleList(DecoderLayer(config, index) for index in range(config.num_layers))
         self.norm = RMSNorm(config.hidden_size, config.rms_norm_eps)
         self.rope: MRope | None = None  # made on first use, when the device is known
-        self._plan: tuple[list[LayerCache], Plan | None] | None = None  # for a cache, looked for on its first use
+        self._plan: tuple[list[LayerCache], Plan] | None = None  # for a cache, made on its first use
 
     def forward(self, batch: Batch, cache: list[LayerCache]) -> torch.Tensor:
-        """Runs one step. Returns hidden states of the rows in `batch.logit_rows`, [L, hidden], before the last norm."""
+        """Runs one step. Returns hidden states of the rows in `batch.logit_rows`, [L, hidden], before the last norm;
+        the next step may overwrite them.
+        """
         if self.rope is None:
             self.rope = MRope(self.config.rope, self.config.head_dim, batch.token_ids.device)
         cos, sin = self.rope(batch.position_ids)
@@ -182,8 +184,9 @@ class Decoder(nn.Module):
 
     def _plan_for(self, cache: list[LayerCache]) -> Plan | None:
         if self._plan is None or self._plan[0] is not cache:
-            made = Plan(self.config, lambda room: self._operations(room, cache)) if self._can_plan(cache) else None
-            self._plan = cache, made
+            if not self._can_plan(cache):
+                return None
+            self._plan = cache, Plan(self.config, lambda room: self._operations(room, cache))
         return self._plan[1]
 
     def _operations(self, room: Room, cache: list[LayerCache]) -> list[Operation]:

@@ -6,8 +6,8 @@ import torch
 from torch import nn
 
 from qwen3vl.kernels.cpu.library import Operation
+from qwen3vl.kernels.embedding import lookup, lookup_operation
 from qwen3vl.kernels.linear import Weight, linear, linear_operation
-from qwen3vl.kernels.lookup import lookup, lookup_operation
 from qwen3vl.kernels.norm import Norm
 from qwen3vl.kernels.packed import PackedMatrix, Packing
 

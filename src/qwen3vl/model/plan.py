@@ -1,5 +1,6 @@
-"""Steps of a few tokens as one program: the layers' operations in buffers that stay, prepared once for each number of
-tokens. A step of one user has some two hundred operations, each shorter than what calling it from Python takes.
+"""Steps of a few tokens as one program: the operations of embedding and layers in buffers that stay, prepared once for
+each number of tokens. A step of one user has some two hundred operations, each shorter than what calling it from Python
+takes.
 
 What it computes is what the layers' `forward` computes, which is taken for everything else.
 """

@@ -148,7 +148,7 @@ void attend_stored(const Cache& cache, const Stretch& keys, const Stretch& after
     auto some = [&](auto number) {
         constexpr int Q = decltype(number)::value;
         for (; count >= Q; count -= Q, queries += Q * size, out += Q * size, maximum += Q, total += Q)
-            attend_part<Stored, Q>(cache, keys, after, queries, scale, out, maximum, total);
+            attend_part<Stored, Q>(cache, keys, count > Q ? keys : after, queries, scale, out, maximum, total);
     };
     if (SUMS == 16) some(std::integral_constant<int, SUMS / 2>());
     some(std::integral_constant<int, 4>());

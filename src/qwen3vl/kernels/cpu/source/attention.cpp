@@ -106,7 +106,7 @@ void run(const Kernels& kernels, const Attention& call, Scratch& scratch, const 
     team.share(count, 1, [&](int first, int last) {
         for (int p = first; p < last; ++p) {
             const Part& part = parts.all[p];
-            const Stretch keys = keys_of(call, part), after = keys_of(call, parts.all[std::min(p + 1, last - 1)]);
+            const Stretch keys = keys_of(call, part), after = keys_of(call, parts.all[std::min(p + 1, count - 1)]);
             float* out = results + each * p;
             float* maximum = out + shared * size;
             for (int q = 0; q < shared; q += MOST_SHARED) {

@@ -75,7 +75,7 @@ struct Attention {
     const int64_t* tables;  // [sequences, stride]
     int32_t stride;
     float scale;
-    const int64_t* lengths;  // [sequences] keys of each
+    const int64_t* lengths;  // [sequences] keys of each, 1 or more
     float* y;                // [sequences, heads, head size]
 };
 

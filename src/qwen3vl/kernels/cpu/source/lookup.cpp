@@ -27,10 +27,11 @@ void add_packed(const Matrix& matrix, int64_t row, float* y) {
         const uint8_t* codes = block.codes(g) + 4 * lane;
         const float scale = of_half(block.scales(g)[lane]);
         const int first = g * matrix.group, count = std::min(matrix.group, matrix.columns - first);
-        for (int k = 0; k < count; ++k) {
-            const int code = matrix.format == INT8 ? codes[k / 4 * 64 + k % 4] - 128
-                                                   : (codes[k / 8 * 64 + k % 4] >> (k % 8 < 4 ? 0 : 4) & 15) - 8;
-            y[first + k] += float(code) * scale;
+        if (matrix.format == INT8) {
+            for (int k = 0; k < count; ++k) y[first + k] += float(codes[k / 4 * 64 + k % 4] - 128) * scale;
+        } else {
+            for (int k = 0; k < count; ++k)
+                y[first + k] += float((codes[k / 8 * 64 + k % 4] >> k % 8 / 4 * 4 & 15) - 8) * scale;
         }
     }
 }

@@ -29,7 +29,7 @@ struct Matrix {
     int32_t columns;  // not padded
     int32_t halves;   // 1 or 2
     int32_t group;    // columns that share a scale; a multiple of 8
-    int32_t format;   // FLOAT32, INT8 or INT4; in `lookup` BFLOAT16 too
+    int32_t format;   // FLOAT32, INT8 or INT4; in `lookup` BFLOAT16 too, which has rows alone
 
     int groups() const { return (columns + group - 1) / group; }
     int padded_columns() const { return groups() * group; }

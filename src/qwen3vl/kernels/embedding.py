@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 
 from qwen3vl.kernels.cpu import library as cpu
-from qwen3vl.kernels.linear import Weight, matrix
+from qwen3vl.kernels.linear import Weight
 from qwen3vl.kernels.packed import PackedMatrix
 
 
@@ -25,9 +25,13 @@ def lookup(weight: Weight, indices: torch.Tensor, *, level: cpu.Level | None = N
 
 def lookup_operation(weight: Weight, indices: torch.Tensor, y: torch.Tensor) -> cpu.Lookup:
     """`lookup` as an operation of a program, which writes float32 to y [n, columns]; of plain weights too."""
-    assert y.shape == (len(indices), weight.shape[1])
-    high, low = weight, cpu.Matrix()
-    if isinstance(weight, PackedMatrix) and weight.packing.planes:
-        high, second = weight.planes
-        low = second.for_kernels()
-    return cpu.Lookup(matrix(high, halves=1), low, cpu.address(indices, torch.int64), len(indices), cpu.address(y))
+    rows, columns = weight.shape
+    assert y.shape == (len(indices), columns)
+    low = cpu.Matrix()
+    if not isinstance(weight, PackedMatrix):
+        high = cpu.Matrix(cpu.address(weight, weight.dtype), rows, columns, 1, 0, cpu.FORMATS[weight.dtype])
+    elif weight.packing.planes:
+        high, low = (plane.for_kernels() for plane in weight.planes)
+    else:
+        high = weight.for_kernels()
+    return cpu.Lookup(high, low, cpu.address(indices, torch.int64), len(indices), cpu.address(y))
