@@ -122,7 +122,18 @@ void tile_any(const Block* blocks, int count, int format, const Activations& x, 
                           : tile_count<INT8>(blocks, count, x, first_row, rows, out);
 }
 
-inline __mmask16 first(int count) { return count >= LANES ? __mmask16(0xffff) : __mmask16((1u << count) - 1); }
+// The first `count` numbers, and zeros. A mask is for the end of a row alone.
+inline __m512 load(const float* x, int count) {
+    if (count >= LANES) return _mm512_loadu_ps(x);
+    return _mm512_maskz_loadu_ps(__mmask16((1u << std::max(count, 0)) - 1), x);
+}
+
+inline void store(float* y, __m512 values, int count) {
+    if (count >= LANES)
+        _mm512_storeu_ps(y, values);
+    else
+        _mm512_mask_storeu_ps(y, __mmask16((1u << count) - 1), values);
+}
 
 void quantize(const float* x, int used, const Activations& to, int row) {
     const int group = to.group;
@@ -131,20 +142,17 @@ void quantize(const float* x, int used, const Activations& to, int row) {
         __m512 most = _mm512_setzero_ps();
         __m512 nothing = most;  // a maximum passes over what is not a number, a sum does not
         for (int k = g * group; k < (g + 1) * group; k += LANES) {
-            const __mmask16 mask = used > k ? first(std::min(used, (g + 1) * group) - k) : __mmask16(0);
-            const __m512 v = _mm512_maskz_loadu_ps(mask, x + k);
+            const __m512 v = load(x + k, used - k);
             most = _mm512_max_ps(most, _mm512_abs_ps(v));
             nothing = _mm512_fmadd_ps(v, _mm512_setzero_ps(), nothing);
         }
         const float largest = _mm512_reduce_max_ps(most);
-        const float inverse = largest > 0 ? 127.0f / largest : 0.0f;
+        const __m512 inverse = _mm512_set1_ps(largest > 0 ? 127.0f / largest : 0.0f);
         __m512i sum = _mm512_setzero_si512();
-        for (int k = g * group; k < (g + 1) * group; k += LANES) {
-            const __mmask16 mask = used > k ? first(std::min(used, (g + 1) * group) - k) : __mmask16(0);
-            const __m512 scaled = _mm512_mul_ps(_mm512_maskz_loadu_ps(mask, x + k), _mm512_set1_ps(inverse));
-            const __m512i rounded = _mm512_cvtps_epi32(scaled);
+        for (int k = g * group; k < (g + 1) * group; k += LANES) {  // groups are whole vectors, and so are their codes
+            const __m512i rounded = _mm512_cvtps_epi32(_mm512_mul_ps(load(x + k, used - k), inverse));
             sum = _mm512_add_epi32(sum, rounded);
-            _mm512_mask_cvtsepi32_storeu_epi8(codes + k, first((g + 1) * group - k), rounded);
+            _mm_storeu_si128(reinterpret_cast<__m128i*>(codes + k), _mm512_cvtsepi32_epi8(rounded));
         }
         to.scales[size_t(g) * to.pitch + row] = largest / 127.0f + _mm512_reduce_add_ps(nothing);
         to.sums[size_t(g) * to.pitch + row] = -_mm512_reduce_add_epi32(sum);
@@ -154,14 +162,13 @@ void quantize(const float* x, int used, const Activations& to, int row) {
 void rms_norm(const float* x, const float* weight, float eps, int columns, float* out) {
     __m512 squares = _mm512_setzero_ps();
     for (int k = 0; k < columns; k += LANES) {
-        const __m512 v = _mm512_maskz_loadu_ps(first(columns - k), x + k);
+        const __m512 v = load(x + k, columns - k);
         squares = _mm512_fmadd_ps(v, v, squares);
     }
     const __m512 inverse = _mm512_set1_ps(1.0f / std::sqrt(_mm512_reduce_add_ps(squares) / float(columns) + eps));
     for (int k = 0; k < columns; k += LANES) {
-        const __mmask16 mask = first(columns - k);
-        const __m512 v = _mm512_mul_ps(_mm512_maskz_loadu_ps(mask, x + k), inverse);
-        _mm512_mask_storeu_ps(out + k, mask, _mm512_mul_ps(v, _mm512_maskz_loadu_ps(mask, weight + k)));
+        const __m512 v = _mm512_mul_ps(load(x + k, columns - k), inverse);
+        store(out + k, _mm512_mul_ps(v, load(weight + k, columns - k)), columns - k);
     }
 }
 

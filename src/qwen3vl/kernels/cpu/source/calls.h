@@ -160,8 +160,9 @@ struct Quantized {
     // A cache line between rows: where they are a power of two apart, few of them fit the cache at once.
     static int stride(int columns) { return columns + 64; }
 
-    // Rows that are read with the last ones, and whose products are nobody's.
-    static int pitch(int rows) { return rows + WHOLE_ROWS; }
+    // Of many rows some are read with the last ones, whose products are nobody's. Few lie close together: a line for each
+    // group's scale, and one for its sum, would take half of a core's nearest cache from what streams through it.
+    static int pitch(int rows) { return rows < WHOLE_ROWS ? rows : rows + WHOLE_ROWS; }
 
     void reserve(int rows, int columns, int group) {
         grown(codes, size_t(pitch(rows)) * stride(columns));
