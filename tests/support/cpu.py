@@ -12,3 +12,4 @@ LEVELS = [
     )
     for level in (Level.AVX2, Level.AVX512, Level.AMX)
 ]
+LEVELS_OF_BYTES = LEVELS[:2]  # whose products of many rows are those of a few

@@ -64,7 +64,9 @@ def packed_linear_reference(
     residual: torch.Tensor | None = None,
     swiglu: bool = False,
 ) -> torch.Tensor:
-    """What the compiled kernel computes, in plain torch: activations rounded as there, weights unpacked in full."""
+    """What the compiled kernel computes (but in tiles), in plain torch: activations rounded as there, weights unpacked
+    in full.
+    """
     rounded = round_activations(x if norm is None else norm(x), weight.packing.group)
     return linear(rounded, weight.dequantize(), bias=bias, residual=residual, swiglu=swiglu, level=cpu.Level.NONE)
 

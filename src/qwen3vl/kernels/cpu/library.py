@@ -27,7 +27,7 @@ class Level(IntEnum):
     NONE = 0
     AVX2 = 1
     AVX512 = 2  # with VNNI
-    AMX = 3  # and tiles of bytes, for products of many rows
+    AMX = 3  # and tiles of bfloat16, for products of many rows
 
 
 _POINTER, _INT, _FLOAT = ctypes.c_void_p, ctypes.c_int32, ctypes.c_float

@@ -1,22 +1,28 @@
-// AMX: products of whole tiles of bytes, 16 rows of activations by 16 outputs by up to 64 columns an instruction. What is
-// not a product of many rows is AVX-512's.
+// AMX: products of whole tiles of bfloat16, 16 rows of activations by 16 outputs by 32 columns an instruction, for many rows.
+// What is not a product of many rows is AVX-512's.
 //
-// The layout of packed matrices is that of a tile: for each 4 columns 64 bytes, 4 of each of the 16 outputs.
+// Tiles know bytes too, at twice the rate, but then the sums of each group of columns have to leave the tiles for their
+// scales, which takes several times as long as the products. As bfloat16 a weight carries its scale, and sums stay in
+// tiles over hundreds of columns. It is also the more exact: activations keep 8 bits each, whatever their neighbours are.
 #if defined(__x86_64__) && __GNUC__ >= 11  // the first that knows tiles
-#pragma GCC target("avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,f16c,fma,amx-tile,amx-int8")
+#pragma GCC target("avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,avx512bf16,f16c,fma,amx-tile,amx-bf16")
 #include <cpuid.h>
 #include <immintrin.h>
 #include <sys/syscall.h>
 #include <unistd.h>
+
+#include <algorithm>
 
 #include "matrix.h"
 
 namespace qwen3vl {
 namespace {
 
-constexpr int LEAST_WIDE = 64;  // rows: of 16 and 32 tiles are slower than VNNI, of 64 a little faster
-constexpr int TILE_ROWS = WHOLE_ROWS, TILE_BYTES = 64;
-// Tiles 0 and 1 are sums, 4 and 5 rows of activations, 6 and 7 codes of outputs.
+constexpr int LEAST_WIDE = 64;   // rows: with 32 VNNI is faster, with 48 as fast
+constexpr int CHUNK = 512;       // columns of two blocks, as bfloat16, fill two thirds of the first cache
+constexpr int TILE_BYTES = 64;   // of a row of a tile
+constexpr int TILE_NUMBERS = WHOLE_ROWS * WIDE_DEPTH;
+// Tiles 0 to 3 are sums: of the first rows with both blocks, then of the second. 4 and 5 are rows, 6 and 7 blocks.
 
 struct alignas(64) Shapes {  // as the processor reads it
     uint8_t palette = 1;
@@ -25,88 +31,167 @@ struct alignas(64) Shapes {  // as the processor reads it
     uint16_t bytes[16] = {};  // of a row
     uint8_t rows[16] = {};
 
-    explicit Shapes(int depth) {
-        for (int tile = 0; tile < 8; ++tile) {
-            bytes[tile] = uint16_t(tile == 4 || tile == 5 ? depth : TILE_BYTES);
-            rows[tile] = uint8_t(tile >= 6 ? depth / 4 : TILE_ROWS);
-        }
+    Shapes() {
+        std::fill_n(bytes, 8, uint16_t(TILE_BYTES));
+        std::fill_n(rows, 8, uint8_t(WHOLE_ROWS));
     }
 };
 
-// Columns of a tile: a group is a whole number of them.
-int depth_of(int group) {
-    int depth = TILE_BYTES;
-    while (group % depth) depth /= 2;
-    return depth;
+// Column 0 .. 7 (int8: 0 .. 3) of each of a vector's outputs, as a float that is too large by a power of two: the code is
+// put where the mantissa of that power has its ones.
+template <int FORMAT, int COLUMN>
+inline __m512 code(__m512i packed) {
+    constexpr int PLACE = FORMAT == INT4 ? 16 : 15;
+    constexpr int AT = FORMAT == INT4 ? COLUMN % 4 * 8 + COLUMN / 4 * 4 : COLUMN * 8;
+    constexpr int MASK = (FORMAT == INT4 ? 0xf : 0xff) << PLACE, POWER = FORMAT == INT4 ? 0x43000000 : 0x43800000;
+    const __m512i moved = AT < PLACE ? _mm512_slli_epi32(packed, AT < PLACE ? PLACE - AT : 0)
+                                     : _mm512_srli_epi32(packed, AT < PLACE ? 0 : AT - PLACE);
+    return _mm512_castsi512_ps(
+        _mm512_ternarylogic_epi32(moved, _mm512_set1_epi32(MASK), _mm512_set1_epi32(POWER), 0xea));  // (a & b) | c
 }
 
-typedef int32_t Sums[TILE_ROWS][LANES];
+// Two neighbouring columns, rounded, next to each other.
+inline __m512i pair(__m512 even, __m512 odd) {
+    const __m512i half = _mm512_set1_epi32(0x8000);
+    const __m512i low = _mm512_srli_epi32(_mm512_add_epi32(_mm512_castps_si512(even), half), 16);
+    const __m512i high = _mm512_add_epi32(_mm512_castps_si512(odd), half);
+    return _mm512_ternarylogic_epi32(high, _mm512_set1_epi32(int(0xffff0000)), low, 0xea);
+}
 
-// The sums of one group, for 16 rows and one block. Even and odd groups have tiles of their own, whose numbers an
-// instruction spells out, so that neither waits for the other.
-#define GROUP_SUMS(NAME, SUMS, ROWS, CODES)                                                                          \
-    inline void NAME(const Block& block, const int8_t* rows, long stride, int g, int group, int depth, Sums& sums) { \
-        _tile_zero(SUMS);                                                                                            \
-        for (int k = g * group; k < (g + 1) * group; k += depth) {                                                   \
-            _tile_loadd(ROWS, rows + k, stride);                                                                     \
-            _tile_loadd(CODES, block.unpacked + size_t(k) * LANES, TILE_BYTES);                                      \
-            _tile_dpbssd(SUMS, ROWS, CODES);                                                                         \
-        }                                                                                                            \
-        _tile_stored(SUMS, sums, TILE_BYTES);                                                                        \
-    }
-GROUP_SUMS(even_group, 0, 4, 6)
-GROUP_SUMS(odd_group, 1, 5, 7)
-#undef GROUP_SUMS
+template <int FORMAT, int COLUMN>
+inline void unpack_two(__m512i packed, __m512 scale, __m512 offset, uint16_t* out) {
+    const __m512 even = _mm512_fmadd_ps(code<FORMAT, COLUMN>(packed), scale, offset);
+    const __m512 odd = _mm512_fmadd_ps(code<FORMAT, COLUMN + 1>(packed), scale, offset);
+    _mm512_store_si512(out + COLUMN * LANES, pair(even, odd));
+}
 
-// Adds a group's sums, each by its scales, to the totals: the same operations as AVX-512's.
-inline void add_group(const Block& block, const Activations& x, int first_row, int g, const Sums& sums, __m512* totals) {
-    const __m512 scale = _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(block.scales(g))));
-    const size_t place = size_t(g) * x.pitch + first_row;
-    for (int row = 0; row < TILE_ROWS; ++row) {
-        const __m512 both = _mm512_mul_ps(scale, _mm512_set1_ps(x.scales[place + row]));
-        totals[row] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(_mm512_load_si512(sums[row])), both, totals[row]);
+// `count` columns of a block from `first` on, multiples of a tile's: for each two columns 64 bytes, 2 of each of the 16
+// outputs.
+template <int FORMAT>
+void unpack(const Block& block, int group, int first, int count, uint16_t* out) {
+    constexpr int STEP = FORMAT == INT4 ? 8 : 4;  // columns in 64 bytes of codes
+    constexpr float MIDDLE = FORMAT == INT4 ? 128 + 8 : 256 + 128;
+    for (int k = first; k < first + count; k += WIDE_DEPTH) {
+        const __m512 scale =
+            _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(block.scales(k / group))));
+        const __m512 offset = _mm512_mul_ps(scale, _mm512_set1_ps(-MIDDLE));
+        const uint8_t* codes = block.codes(k / group) + size_t(k % group) * TILE_BYTES / STEP;
+        for (int i = 0; i < WIDE_DEPTH; i += STEP, codes += TILE_BYTES, out += STEP * LANES) {
+            const __m512i packed = _mm512_loadu_si512(codes);
+            unpack_two<FORMAT, 0>(packed, scale, offset, out);
+            unpack_two<FORMAT, 2>(packed, scale, offset, out);
+            if constexpr (FORMAT == INT4) {
+                unpack_two<FORMAT, 4>(packed, scale, offset, out);
+                unpack_two<FORMAT, 6>(packed, scale, offset, out);
+            }
+        }
     }
 }
 
-// 16 rows by one block: the totals stay in registers while the tiles work on the groups that follow.
-void wide_tile(const Block& block, const Activations& x, int first_row, int depth, float* out, int stride) {
-    alignas(64) Sums even, odd;
-    const int8_t* rows = x.codes + size_t(first_row) * x.stride;
-    __m512 totals[TILE_ROWS];
-    for (__m512& total : totals) total = _mm512_setzero_ps();
-    even_group(block, rows, x.stride, 0, x.group, depth, even);
-    for (int g = 0; g < x.groups; g += 2) {
-        if (g + 1 < x.groups) odd_group(block, rows, x.stride, g + 1, x.group, depth, odd);
-        add_group(block, x, first_row, g, even, totals);
-        if (g + 2 < x.groups) even_group(block, rows, x.stride, g + 2, x.group, depth, even);
-        if (g + 1 < x.groups) add_group(block, x, first_row, g + 1, odd, totals);
+// out[16 R][stride] = (or +=) products of R times 16 rows with C blocks over some columns. x: of the first tile; `next_rows`
+// numbers to the tile of the 16 rows below.
+template <int R, int C>
+void products(const uint16_t* x, size_t next_rows, const uint16_t* weights, int columns, bool add, float* out,
+              size_t stride) {
+    const size_t bytes = stride * sizeof(float);
+    float* below = out + WHOLE_ROWS * stride;
+    if (add) {
+        _tile_loadd(0, out, bytes);
+        if (C == 2) _tile_loadd(1, out + LANES, bytes);
+        if (R == 2) _tile_loadd(2, below, bytes);
+        if (R == 2 && C == 2) _tile_loadd(3, below + LANES, bytes);
+    } else {
+        _tile_zero(0);
+        _tile_zero(1);
+        _tile_zero(2);
+        _tile_zero(3);
     }
-    for (int row = 0; row < TILE_ROWS; ++row) _mm512_storeu_ps(out + size_t(row) * stride, totals[row]);
+    for (int k = 0; k < columns; k += WIDE_DEPTH, x += TILE_NUMBERS, weights += TILE_NUMBERS) {
+        _tile_loadd(6, weights, TILE_BYTES);
+        _tile_loadd(4, x, TILE_BYTES);
+        _tile_dpbf16ps(0, 4, 6);
+        if (C == 2) {
+            _tile_loadd(7, weights + CHUNK * LANES, TILE_BYTES);
+            _tile_dpbf16ps(1, 4, 7);
+        }
+        if (R == 2) {
+            _tile_loadd(5, x + next_rows, TILE_BYTES);
+            _tile_dpbf16ps(2, 5, 6);
+            if (C == 2) _tile_dpbf16ps(3, 5, 7);
+        }
+    }
+    _tile_stored(0, out, bytes);
+    if (C == 2) _tile_stored(1, out + LANES, bytes);
+    if (R == 2) _tile_stored(2, below, bytes);
+    if (R == 2 && C == 2) _tile_stored(3, below + LANES, bytes);
 }
 
-// Block after block, each for all rows: its codes are read again while they are near.
-void wide(const Block* blocks, int count, const Activations& x, int first_row, int rows, float* out) {
-    const int depth = depth_of(x.group);
-    const Shapes shapes(depth);
+// The codes of some columns of one or two blocks, fetched a little at a time while others are multiplied: each block's lie
+// in another place of memory, which no processor foresees.
+struct Codes {
+    const uint8_t* from[2] = {};
+    int count = 0, lines = 0;
+
+    // Part `index` of `parts`.
+    void fetch(int index, int parts) const {
+        for (int b = 0; b < count; ++b)
+            for (int line = lines * index / parts; line < lines * (index + 1) / parts; ++line)
+                _mm_prefetch(reinterpret_cast<const char*>(from[b]) + 64 * line, _MM_HINT_T1);
+    }
+};
+
+Codes codes_of(const Matrix& matrix, const int* blocks, int count, int first) {
+    Codes codes;
+    codes.count = std::min(2, count);
+    codes.lines = std::min(CHUNK, matrix.padded_columns() - first) * matrix.group_bytes() / matrix.group / 64 + 1;
+    for (int b = 0; b < codes.count; ++b) {
+        const Block block = block_of(matrix, blocks[b]);
+        codes.from[b] = block.codes(first / matrix.group) + size_t(first % matrix.group) * LANES * matrix.format / 8;
+    }
+    return codes;
+}
+
+// Two blocks at a time meet all rows, over a chunk of columns: their weights stay in the first cache, the rows in the second.
+void wide(const Matrix& matrix, const int* blocks, int count, const uint16_t* x, int rows, float* out) {
+    alignas(64) uint16_t weights[2 * CHUNK * LANES];
+    const Shapes shapes;
     __asm__ volatile("ldtilecfg %0" ::"m"(shapes) : "memory");
-    for (int b = 0; b < count; ++b)
-        for (int row = 0; row < rows; row += TILE_ROWS)
-            wide_tile(blocks[b], x, first_row + row, depth, out + (row * count + b) * LANES, count * LANES);
+    const int columns = matrix.padded_columns(), tiles = (rows + WHOLE_ROWS - 1) / WHOLE_ROWS;
+    const size_t stride = size_t(count) * LANES, next_rows = size_t(columns) * WHOLE_ROWS;
+    for (int first = 0; first < columns; first += CHUNK) {
+        const int some = std::min(CHUNK, columns - first), after = first + some;
+        for (int b = 0; b < count; b += 2) {
+            const int both = std::min(2, count - b);
+            for (int i = 0; i < both; ++i) {
+                const Block block = block_of(matrix, blocks[b + i]);
+                uint16_t* to = weights + i * CHUNK * LANES;
+                matrix.format == INT4 ? unpack<INT4>(block, matrix.group, first, some, to)
+                                      : unpack<INT8>(block, matrix.group, first, some, to);
+            }
+            const Codes next = b + both < count ? codes_of(matrix, blocks + b + both, count - b - both, first)
+                                                : codes_of(matrix, blocks, after < columns ? count : 0, after);
+            for (int tile = 0; tile < tiles; tile += 2) {
+                const uint16_t* from = x + next_rows * tile + size_t(first) * WHOLE_ROWS;
+                float* to = out + stride * WHOLE_ROWS * tile + b * LANES;
+                next.fetch(tile / 2, (tiles + 1) / 2);
+                const bool two = tile + 1 < tiles;
+                const auto multiply = both == 2 ? (two ? products<2, 2> : products<1, 2>)
+                                                : (two ? products<2, 1> : products<1, 1>);
+                multiply(from, next_rows, weights, some, first > 0, to, stride);
+            }
+        }
+    }
     __asm__ volatile("tilerelease" ::: "memory");  // a thread that holds no tiles is cheaper to switch from
 }
 
-// Codes as signed numbers around the middle of their range, so that nothing needs the rows' sums.
-void unpack(const uint8_t* codes, int format, size_t count, uint8_t* out) {
-    const __m512i low_half = _mm512_set1_epi8(0x0f), middle = _mm512_set1_epi8(format == INT4 ? 8 : char(0x80));
-    auto put = [&](size_t at, __m512i values) { _mm512_storeu_si512(out + at, _mm512_sub_epi8(values, middle)); };
-    for (size_t i = 0; i < count; i += 64) {
-        if (format == INT8) {
-            put(i, _mm512_loadu_si512(codes + i));
-            continue;
-        }
-        const __m512i packed = _mm512_loadu_si512(codes + i / 2);
-        put(i, _mm512_and_si512(packed, low_half));
-        put(i += 64, _mm512_and_si512(_mm512_srli_epi16(packed, 4), low_half));
+// A row of `used` numbers, and zeros up to `columns`, into tiles of 16 rows by 32 columns.
+void round_row(const float* x, int used, int columns, uint16_t* tiles, int row) {
+    uint16_t* to = tiles + size_t(row / WHOLE_ROWS) * WHOLE_ROWS * columns + row % WHOLE_ROWS * WIDE_DEPTH;
+    for (int k = 0; k < columns; k += LANES) {
+        const int left = std::min(std::max(used - k, 0), LANES);
+        const __m512 values = _mm512_maskz_loadu_ps(__mmask16((1u << left) - 1), x + k);
+        uint16_t* place = to + size_t(k / WIDE_DEPTH) * TILE_NUMBERS + k % WIDE_DEPTH;
+        _mm256_storeu_si256(reinterpret_cast<__m256i*>(place), (__m256i)_mm512_cvtneps_pbh(values));
     }
 }
 
@@ -115,17 +200,15 @@ bool lent() {
     constexpr int ASK = 0x1023, TILE_DATA = 18;  // ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA
     unsigned a = 0, b = 0, c = 0, d = 0;
     if (!__get_cpuid_count(7, 0, &a, &b, &c, &d)) return false;
-    constexpr unsigned TILES = 1u << 24, BYTES = 1u << 25;
-    return (d & TILES) && (d & BYTES) && syscall(SYS_arch_prctl, ASK, TILE_DATA) == 0;
+    constexpr unsigned TILES = 1u << 24, PRODUCTS = 1u << 22;  // of bfloat16
+    return (d & TILES) && (d & PRODUCTS) && __builtin_cpu_supports("avx512bf16") && syscall(SYS_arch_prctl, ASK, TILE_DATA) == 0;
 }
 
 Kernels with_tiles() {
     Kernels kernels = *avx512_kernels();
     kernels.wide = wide;
-    kernels.wide_rows = MOST_WIDE;
+    kernels.round_row = round_row;
     kernels.least_wide = LEAST_WIDE;
-    kernels.kept_bytes = 1 << 20;  // half of the second-level cache of the processors that have tiles
-    kernels.unpack = unpack;
     return kernels;
 }
 

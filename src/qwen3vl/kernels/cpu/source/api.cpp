@@ -70,7 +70,7 @@ int qwen3vl_run(int level, int threads, const Operation* operations, int count) 
     Scratch& scratch = kept;  // the calling thread's, for all of them
     try {
         for (int i = 0; i < count; ++i)
-            with_call(operations[i], [&](const auto& call) { reserve(call, scratch); });
+            with_call(operations[i], [&](const auto& call) { reserve(*kernels, call, scratch); });
     } catch (const std::bad_alloc&) {
         return 2;
     }

@@ -65,7 +65,7 @@ void join(const Attention& call, const Part& part, const float* results, int cou
 
 }  // namespace
 
-void reserve(const HeadsToCache&, Scratch&) {}
+void reserve(const Kernels&, const HeadsToCache&, Scratch&) {}
 
 void run(const Kernels& kernels, const HeadsToCache& call, Scratch&, const Team& team) {
     const Cache& cache = call.cache;
@@ -90,7 +90,7 @@ void run(const Kernels& kernels, const HeadsToCache& call, Scratch&, const Team&
     });
 }
 
-void reserve(const Attention& call, Scratch& scratch) {
+void reserve(const Kernels&, const Attention& call, Scratch& scratch) {
     int64_t parts = 0;
     for (int s = 0; s < call.sequences; ++s) parts += parts_of(call.lengths[s]);
     grown(scratch.rows, size_t(parts * call.cache.kv_heads) * part_floats(call));

@@ -34,7 +34,7 @@ struct Units {
 
 }  // namespace
 
-void reserve(const ManyAttention&, Scratch&) {}
+void reserve(const Kernels&, const ManyAttention&, Scratch&) {}
 
 void run(const Kernels& kernels, const ManyAttention& call, Scratch&, const Team& team) {
     thread_local Units units;

@@ -152,10 +152,19 @@ T* grown(std::vector<T>& kept, size_t count) {
     return kept.data();
 }
 
+// The same, from the beginning of a cache line on.
+template <typename T>
+T* grown_aligned(std::vector<T>& kept, size_t count) {
+    constexpr size_t LINE = 64;
+    const size_t start = reinterpret_cast<size_t>(grown(kept, count + LINE / sizeof(T)));
+    return reinterpret_cast<T*>((start + LINE - 1) / LINE * LINE);
+}
+
 struct Quantized {
     std::vector<int8_t> codes;
     std::vector<float> scales;
     std::vector<int32_t> sums;
+    std::vector<uint16_t> tiles;
 
     // A cache line between rows: where they are a power of two apart, few of them fit the cache at once.
     static int stride(int columns) { return columns + 64; }
@@ -164,13 +173,18 @@ struct Quantized {
     // group's scale, and one for its sum, would take half of a core's nearest cache from what streams through it.
     static int pitch(int rows) { return rows < WHOLE_ROWS ? rows : rows + WHOLE_ROWS; }
 
-    void reserve(int rows, int columns, int group) {
-        grown(codes, size_t(pitch(rows)) * stride(columns));
-        grown(scales, size_t(pitch(rows)) * (columns / group));
-        grown(sums, size_t(pitch(rows)) * (columns / group));
-    }
-    Activations view(int rows, int columns, int group) {
-        return {codes.data(), scales.data(), sums.data(), columns, stride(columns), columns / group, group, pitch(rows)};
+    // Room for rows that meet a matrix: in tiles too where `least_wide` of them or more may.
+    Activations view(int rows, const Matrix& matrix, int least_wide) {
+        const int columns = matrix.padded_columns(), groups = matrix.groups(), pitched = pitch(rows);
+        return {grown(codes, size_t(pitched) * stride(columns)),
+                grown(scales, size_t(pitched) * groups),
+                grown(sums, size_t(pitched) * groups),
+                rows >= least_wide ? grown_aligned(tiles, size_t(pitched) * columns) : nullptr,
+                columns,
+                stride(columns),
+                groups,
+                matrix.group,
+                pitched};
     }
 };
 
@@ -183,15 +197,15 @@ struct Scratch {
 };
 
 // Before the threads start, `reserve` makes room for a call; then all of them `run` it. What follows waits first.
-void reserve(const Linear& call, Scratch& scratch);
-void reserve(const Route& call, Scratch& scratch);
-void reserve(const Experts& call, Scratch& scratch);
-void reserve(const HeadsToCache& call, Scratch& scratch);
-void reserve(const Attention& call, Scratch& scratch);
-void reserve(const ManyAttention& call, Scratch& scratch);
-void reserve(const Head& call, Scratch& scratch);
-void reserve(const PictureAttention& call, Scratch& scratch);
-void reserve(const Lookup& call, Scratch& scratch);
+void reserve(const Kernels& kernels, const Linear& call, Scratch& scratch);
+void reserve(const Kernels& kernels, const Route& call, Scratch& scratch);
+void reserve(const Kernels& kernels, const Experts& call, Scratch& scratch);
+void reserve(const Kernels& kernels, const HeadsToCache& call, Scratch& scratch);
+void reserve(const Kernels& kernels, const Attention& call, Scratch& scratch);
+void reserve(const Kernels& kernels, const ManyAttention& call, Scratch& scratch);
+void reserve(const Kernels& kernels, const Head& call, Scratch& scratch);
+void reserve(const Kernels& kernels, const PictureAttention& call, Scratch& scratch);
+void reserve(const Kernels& kernels, const Lookup& call, Scratch& scratch);
 
 void run(const Kernels& kernels, const Linear& call, Scratch& scratch, const Team& team);
 void run(const Kernels& kernels, const Route& call, Scratch& scratch, const Team& team);

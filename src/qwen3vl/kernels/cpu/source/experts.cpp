@@ -22,33 +22,45 @@ void choose_experts(const Route& call, const float* logits, int active, float* w
     for (int k = 0; k < active; ++k) weights[k] /= sum;
 }
 
-// Pairs of token and expert, by expert: pair p is row p of the gathered activations.
+// Pairs of token and expert, by expert: pair p is row p of the gathered activations. An expert's first row is that of a tile
+// where it has many.
 struct Pairs {
-    std::vector<int> starts, token, used;  // starts: of each expert's pairs; used: experts that have any
+    std::vector<int> starts, counts;          // of each expert's pairs
+    std::vector<int> used;                    // experts that have any
+    std::vector<int> token, expert;           // of each row; -1: of none
     std::vector<float> weight;
+    int rows = 0;
 
-    void gather(const Experts& call) {
-        starts.assign(call.experts + 2, 0);
+    void gather(const Experts& call, int least_wide) {
         const int all = call.tokens * call.top_k;
-        // One place further than their own, so that the second pass leaves each start where it belongs.
+        counts.assign(call.experts, 0), starts.resize(call.experts);
         for (int i = 0; i < all; ++i)
-            if (call.indices[i] < call.experts) ++starts[call.indices[i] + 2];
+            if (call.indices[i] < call.experts) ++counts[call.indices[i]];
         used.clear();
+        rows = 0;
         for (int e = 0; e < call.experts; ++e) {
-            if (starts[e + 2]) used.push_back(e);
-            starts[e + 2] += starts[e + 1];
+            if (counts[e]) used.push_back(e);
+            if (counts[e] >= least_wide) rows = (rows + WHOLE_ROWS - 1) / WHOLE_ROWS * WHOLE_ROWS;
+            starts[e] = rows;
+            rows += counts[e];
         }
-        grown(token, all), grown(weight, all);
+        token.assign(rows, -1), expert.resize(rows), weight.resize(rows);
         for (int i = 0; i < all; ++i) {
             if (call.indices[i] >= call.experts) continue;
-            const int pair = starts[call.indices[i] + 1]++;
+            const int e = int(call.indices[i]), pair = starts[e]++;
             token[pair] = i / call.top_k;
+            expert[pair] = e;
             weight[pair] = call.weights[i];
         }
+        for (const int e : used) starts[e] -= counts[e];
     }
     int first(int expert) const { return starts[expert]; }
-    int count(int expert) const { return starts[expert + 1] - starts[expert]; }
-    int all(int experts) const { return starts[experts]; }
+    int count(int expert) const { return counts[expert]; }
+
+    static int most_rows(const Experts& call, int least_wide) {
+        const int all = call.tokens * call.top_k;
+        return all + (WHOLE_ROWS - 1) * std::min(call.experts, all / least_wide);
+    }
 };
 
 Matrix one_of(const Matrix& matrix, int index) {
@@ -100,7 +112,7 @@ void down(const Kernels& kernels, const Experts& call, const Pairs& pairs, const
 
 }  // namespace
 
-void reserve(const Route& call, Scratch& scratch) { grown(scratch.rows, size_t(call.tokens) * call.experts); }
+void reserve(const Kernels&, const Route& call, Scratch& scratch) { grown(scratch.rows, size_t(call.tokens) * call.experts); }
 
 void run(const Kernels& kernels, const Route& call, Scratch& scratch, const Team& team) {
     const size_t hidden = call.hidden, experts = call.experts;
@@ -123,18 +135,24 @@ void run(const Kernels& kernels, const Route& call, Scratch& scratch, const Team
     });
 }
 
-void reserve(const Experts& call, Scratch& scratch) {
-    const int pairs = call.tokens * call.top_k;
-    grown(scratch.rows, size_t(pairs) * call.gate_up.rows);
+// Rows from which on an expert's products take tiles.
+int least_wide_of(const Kernels& kernels, const Experts& call) {
+    return call.gate_up.format == FLOAT32 ? NEVER : kernels.least_wide;
+}
+
+void reserve(const Kernels& kernels, const Experts& call, Scratch& scratch) {
+    const int least = least_wide_of(kernels, call), rows = Pairs::most_rows(call, least);
+    grown(scratch.rows, size_t(rows) * call.gate_up.rows);
     if (call.gate_up.format == FLOAT32) return;
-    scratch.input.reserve(pairs, call.gate_up.padded_columns(), call.gate_up.group);
-    scratch.hidden.reserve(pairs, call.down.padded_columns(), call.down.group);
+    scratch.input.view(rows, call.gate_up, least);
+    scratch.hidden.view(rows, call.down, least);
 }
 
 void run(const Kernels& kernels, const Experts& call, Scratch& scratch, const Team& team) {
+    const int least = least_wide_of(kernels, call);
     thread_local Pairs pairs;
-    pairs.gather(call);  // each thread for itself: it is short, and nobody needs to wait for it
-    const int hidden = call.gate_up.columns, inner = call.gate_up.rows, all = pairs.all(call.experts);
+    pairs.gather(call, least);  // each thread for itself: it is short, and nobody needs to wait for it
+    const int hidden = call.gate_up.columns, inner = call.gate_up.rows, all = pairs.rows;
     float* rows = scratch.rows.data();
     if (call.gate_up.format == FLOAT32) {
         thread_local Rows x, h;
@@ -147,20 +165,21 @@ void run(const Kernels& kernels, const Experts& call, Scratch& scratch, const Te
         team.wait();
         return down(kernels, call, pairs, h, team);
     }
-    const Activations x = scratch.input.view(all, call.gate_up.padded_columns(), call.gate_up.group);
-    const Activations h = scratch.hidden.view(all, call.down.padded_columns(), call.down.group);
-    team.share(all, 1, [&](int first, int last) {
-        for (int pair = first; pair < last; ++pair)
-            kernels.quantize(call.x + size_t(hidden) * pairs.token[pair], hidden, x, pair);
-    });
-    team.wait();
+    const Activations x = scratch.input.view(all, call.gate_up, least);
+    const Activations h = scratch.hidden.view(all, call.down, least);
+    const auto take = [&](const Activations& to, int columns, const auto& row_of) {
+        team.share(all, 1, [&](int first, int last) {
+            for (int pair = first; pair < last; ++pair)
+                if (pairs.token[pair] >= 0)
+                    take_row(kernels, row_of(pair), columns, to, pair,
+                             to.in_tiles(pairs.count(pairs.expert[pair]), least));
+        });
+        team.wait();
+    };
+    take(x, hidden, [&](int pair) { return call.x + size_t(hidden) * pairs.token[pair]; });
     gate_and_up(kernels, call, pairs, x, rows, team);
     team.wait();
-    team.share(all, 1, [&](int first, int last) {
-        for (int pair = first; pair < last; ++pair)
-            kernels.quantize(rows + size_t(inner) * pair, inner, h, pair);
-    });
-    team.wait();
+    take(h, inner, [&](int pair) { return rows + size_t(inner) * pair; });
     down(kernels, call, pairs, h, team);
 }
 

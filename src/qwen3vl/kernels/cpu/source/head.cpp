@@ -18,8 +18,8 @@ void choose_blocks(const float* maxima, int blocks, int count, int* order) {
 
 }  // namespace
 
-void reserve(const Head& call, Scratch& scratch) {
-    scratch.input.reserve(call.rows, call.high.padded_columns(), call.high.group);
+void reserve(const Kernels&, const Head& call, Scratch& scratch) {
+    scratch.input.view(call.rows, call.high, NEVER);
     grown(scratch.rows, size_t(call.rows) * call.high.blocks());
     grown(scratch.chosen, size_t(call.rows) * call.high.blocks());
 }
@@ -27,10 +27,10 @@ void reserve(const Head& call, Scratch& scratch) {
 void run(const Kernels& kernels, const Head& call, Scratch& scratch, const Team& team) {
     const Matrix &high = call.high, &low = call.low;
     const int blocks = high.blocks(), outputs = high.rows;
-    const Activations x = scratch.input.view(call.rows, high.padded_columns(), high.group);
+    const Activations x = scratch.input.view(call.rows, high, NEVER);
     float* maxima = scratch.rows.data();  // [rows, blocks]
     int* chosen = scratch.chosen.data();  // [rows, blocks], of which the first `refined`
-    quantize_rows(kernels, call.x, call.rows, high.columns, call.norm, call.eps, high.columns, x, team);
+    take_rows(kernels, call.x, call.rows, high.columns, call.norm, call.eps, high.columns, x, team);
     team.wait();
     team.share(blocks, MOST_BLOCKS, [&](int first, int last) {
         multiply(kernels, high, x, 0, call.rows, first, last, [&](int row, int output, int count, const float* values) {

@@ -8,19 +8,20 @@ namespace {
 template <typename X>
 void multiply_all(const Kernels& kernels, const Linear& call, const X& x, const Team& team) {
     const Matrix& matrix = call.matrix;
+    const int least = call.rows >= kernels.least_wide ? 2 * MOST_BLOCKS : MOST_BLOCKS;
     if (call.swiglu) {
-        team.share(matrix.half_blocks(), 1, [&](int first, int last) {
+        team.share(matrix.half_blocks(), least / 2, [&](int first, int last) {
             multiply_swiglu(kernels, matrix, x, 0, call.rows, first, last, call.y);
         });
         return;
     }
     const size_t outputs = size_t(matrix.rows) * matrix.halves;
-    team.share(matrix.blocks(), MOST_BLOCKS, [&](int first, int last) {
+    team.share(matrix.blocks(), least, [&](int first, int last) {
         multiply(kernels, matrix, x, 0, call.rows, first, last,
                  [&](int row, int output, int count, const float* values) {
                      const size_t place = outputs * row + output;
-                     fetch_ahead(call.y + place + outputs * kernels.wide_rows, count);
-                     if (call.residual) fetch_ahead(call.residual + place + outputs * kernels.wide_rows, count);
+                     fetch_ahead(call.y + place + outputs * MOST_ROWS, count);
+                     if (call.residual) fetch_ahead(call.residual + place + outputs * MOST_ROWS, count);
                      kernels.store_sum(values, call.bias ? call.bias + output : nullptr,
                                        call.residual ? call.residual + place : nullptr, count, call.y + place);
                  });
@@ -29,9 +30,9 @@ void multiply_all(const Kernels& kernels, const Linear& call, const X& x, const 
 
 }  // namespace
 
-void reserve(const Linear& call, Scratch& scratch) {
+void reserve(const Kernels& kernels, const Linear& call, Scratch& scratch) {
     if (call.matrix.format != FLOAT32)
-        scratch.input.reserve(call.rows, call.matrix.padded_columns(), call.matrix.group);
+        scratch.input.view(call.rows, call.matrix, kernels.least_wide);
     else if (call.norm)
         grown(scratch.normed, size_t(call.rows) * call.matrix.columns);
 }
@@ -39,8 +40,8 @@ void reserve(const Linear& call, Scratch& scratch) {
 void run(const Kernels& kernels, const Linear& call, Scratch& scratch, const Team& team) {
     const Matrix& matrix = call.matrix;
     if (matrix.format != FLOAT32) {
-        const Activations x = scratch.input.view(call.rows, matrix.padded_columns(), matrix.group);
-        quantize_rows(kernels, call.x, call.rows, call.stride, call.norm, call.eps, matrix.columns, x, team);
+        const Activations x = scratch.input.view(call.rows, matrix, kernels.least_wide);
+        take_rows(kernels, call.x, call.rows, call.stride, call.norm, call.eps, matrix.columns, x, team);
         team.wait();
         return multiply_all(kernels, call, x, team);
     }

@@ -55,7 +55,7 @@ void look_up(const Lookup& call, int64_t row, float* y) {
 
 }  // namespace
 
-void reserve(const Lookup&, Scratch&) {}
+void reserve(const Kernels&, const Lookup&, Scratch&) {}
 
 void run(const Kernels&, const Lookup& call, Scratch&, const Team& team) {
     team.share(call.count, 1, [&](int first, int last) {

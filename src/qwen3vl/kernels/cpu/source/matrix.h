@@ -21,6 +21,7 @@ enum Format : int32_t { FLOAT32 = 32, BFLOAT16 = 16, INT8 = 8, INT4 = 4 };
 enum Level : int32_t { NONE = 0, AVX2 = 1, AVX512 = 2, AMX = 3 };
 
 constexpr int LANES = 16;
+constexpr int WHOLE_ROWS = 16, WIDE_DEPTH = 32;  // of a tile of bfloat16
 
 // As Python hands it over.
 struct Matrix {
@@ -28,7 +29,7 @@ struct Matrix {
     int32_t rows;     // of one half, not padded
     int32_t columns;  // not padded
     int32_t halves;   // 1 or 2
-    int32_t group;    // columns that share a scale; a multiple of 8
+    int32_t group;    // columns that share a scale: 32, 64 or 128
     int32_t format;   // FLOAT32, INT8 or INT4; in `lookup` BFLOAT16 too, which has rows alone
 
     int groups() const { return (columns + group - 1) / group; }
@@ -46,26 +47,29 @@ struct Matrix {
 };
 
 // Rows of activations as signed bytes, each group with a scale and the negated sum of its bytes (which meets the middle
-// of the codes). Those of neighbouring rows lie next to each other.
+// of the codes). Those of neighbouring rows lie next to each other. Or, for products of many rows, as bfloat16 in tiles of
+// 16 rows by 32 columns: [rows / 16, columns / 32, 16, 32].
 struct Activations {
     int8_t* codes;   // [rows, stride], of which `columns`, the padded ones, are used
     float* scales;   // [groups, pitch]: pitch is the number of rows or more
     int32_t* sums;   // [groups, pitch]
+    uint16_t* tiles;  // or null: no product takes them
     int columns, stride, groups, group, pitch;
+
+    bool in_tiles(int rows, int least_wide) const { return tiles && rows >= least_wide; }
 };
 
 // One block's pieces.
 struct Block {
     const uint8_t* data;
     int code_bytes, group_bytes;
-    const uint8_t* unpacked;  // all codes one a byte, for `wide`
 
     const uint8_t* codes(int group) const { return data + size_t(group) * group_bytes; }
     const uint16_t* scales(int group) const { return reinterpret_cast<const uint16_t*>(codes(group) + code_bytes); }
 };
 
 inline Block block_of(const Matrix& matrix, int index) {
-    return {matrix.block(index), matrix.code_bytes(), matrix.group_bytes(), nullptr};
+    return {matrix.block(index), matrix.code_bytes(), matrix.group_bytes()};
 }
 
 // The paged cache of a layer: keys and values [blocks, kv heads, block size, head size], as floats, as bfloat16, or as
@@ -139,15 +143,12 @@ constexpr int TILE = 64;  // keys that are looked at together
 struct Kernels {
     // out[row][lane] for up to `MOST_ROWS` rows and `MOST_BLOCKS` blocks: out is [rows, count * 16].
     void (*tile)(const Block* blocks, int count, int format, const Activations& x, int first_row, int rows, float* out);
-    // The same for many rows, up to `wide_rows` of them, and blocks that are unpacked.
-    // From `least_wide` rows on that is worth the unpacking. `out` and the activations have room for rows up to the next
-    // multiple of `WHOLE_ROWS`.
-    void (*wide)(const Block* blocks, int count, const Activations& x, int first_row, int rows, float* out);
-    // `count` codes, one a byte.
-    void (*unpack)(const uint8_t* codes, int format, size_t count, uint8_t* out);
-    int wide_rows;
+    // The same for `least_wide` rows or more, up to `WIDE_ROWS`, and up to `WIDE_BLOCKS` blocks: x is rows in tiles. `x` and
+    // `out` have room for rows up to the next multiple of `WHOLE_ROWS`.
+    void (*wide)(const Matrix& matrix, const int* blocks, int count, const uint16_t* x, int rows, float* out);
+    // A row of `used` numbers, and zeros up to `columns`, into tiles (`Activations`).
+    void (*round_row)(const float* x, int used, int columns, uint16_t* tiles, int row);
     int least_wide;
-    int kept_bytes;  // of activations that are worth keeping in a core's cache while the matrix passes by
     // A row of `used` columns to bytes; those beyond become 0.
     void (*quantize)(const float* x, int used, const Activations& to, int row);
     // x * weight / rms(x)
@@ -185,8 +186,9 @@ struct Kernels {
 
 constexpr int MOST_ROWS = 8;
 constexpr int MOST_BLOCKS = 2;  // at once: with the sums of `MOST_ROWS` rows they fill the registers
-constexpr int MOST_WIDE = 64;
-constexpr int WHOLE_ROWS = 16;
+// Of 2,048 columns so many rows fill half of a core's second cache, and their results with so many blocks an eighth. What
+// has to come from the third cache again takes longer than to unpack the blocks again for other rows.
+constexpr int WIDE_ROWS = 256, WIDE_BLOCKS = 16;
 constexpr int NEVER = 1 << 30;
 constexpr int MOST_SHARED = 16;
 constexpr int MOST_HEAD = 512;

@@ -59,7 +59,7 @@ Picture picture_of(const PictureAttention& call, const Units& units, const Unit&
 
 }  // namespace
 
-void reserve(const PictureAttention& call, Scratch& scratch) {
+void reserve(const Kernels&, const PictureAttention& call, Scratch& scratch) {
     size_t tokens = 0;
     for (int p = 0; p < call.pictures; ++p) tokens += in_blocks(length_of(call, p));
     grown(scratch.packed, tokens * call.heads * packed_size(call));

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <numeric>
 #include <vector>
 
 #include "calls.h"
@@ -9,48 +10,18 @@
 namespace qwen3vl {
 namespace {
 
-// Up to `MOST_BLOCKS` blocks of a matrix, unpacked where that is for many rows.
-class Strip {
-  public:
-    Strip(const Kernels& kernels, const Matrix& matrix, const int* indices, int count, int rows)
-        : kernels_(kernels), count_(count), format_(matrix.format), wide_(rows >= kernels.least_wide) {
-        for (int b = 0; b < count; ++b) blocks_[b] = block_of(matrix, indices[b]);
-        if (!wide_) return;
-        thread_local std::vector<uint8_t> unpacked;
-        const size_t size = size_t(matrix.group) * LANES;
-        uint8_t* room = grown(unpacked, size * matrix.groups() * MOST_BLOCKS);
-        for (int b = 0; b < count; ++b) {
-            blocks_[b].unpacked = room;
-            for (int g = 0; g < matrix.groups(); ++g, room += size)
-                kernels.unpack(blocks_[b].codes(g), format_, size, room);
-        }
-    }
+// A row of activations as the products want it that it is for.
+inline void take_row(const Kernels& kernels, const float* x, int used, const Activations& to, int row, bool tiles) {
+    if (tiles)
+        kernels.round_row(x, used, to.columns, to.tiles, row);
+    else
+        kernels.quantize(x, used, to, row);
+}
 
-    // Calls emit(row, values [count * 16]) for each row from 0 on; they are the rows of x from `first_row` on.
-    template <typename Emit>
-    void multiply(const Activations& x, int first_row, int rows, const Emit& emit) const {
-        alignas(64) float values[MOST_WIDE * MOST_BLOCKS * LANES];
-        const int most = wide_ ? kernels_.wide_rows : MOST_ROWS;
-        for (int row = 0; row < rows; row += most) {
-            const int some = std::min(most, rows - row);
-            if (wide_)
-                kernels_.wide(blocks_, count_, x, first_row + row, some, values);
-            else
-                kernels_.tile(blocks_, count_, format_, x, first_row + row, some, values);
-            for (int r = 0; r < some; ++r) emit(row + r, values + r * count_ * LANES);
-        }
-    }
-
-  private:
-    const Kernels& kernels_;
-    Block blocks_[MOST_BLOCKS];
-    int count_, format_;
-    bool wide_;
-};
-
-// Rows of x, normalised where there is a norm, as bytes.
-inline void quantize_rows(const Kernels& kernels, const float* x, int rows, int stride, const float* norm, float eps,
-                          int columns, const Activations& to, const Team& team) {
+// Rows of x, normalised where there is a norm.
+inline void take_rows(const Kernels& kernels, const float* x, int rows, int stride, const float* norm, float eps,
+                      int columns, const Activations& to, const Team& team) {
+    const bool tiles = to.in_tiles(rows, kernels.least_wide);
     team.share(rows, 1, [&](int first, int last) {
         thread_local std::vector<float> normed;
         for (int row = first; row < last; ++row) {
@@ -60,26 +31,36 @@ inline void quantize_rows(const Kernels& kernels, const float* x, int rows, int 
                 kernels.rms_norm(from, norm, eps, columns, room);
                 from = room;
             }
-            kernels.quantize(from, columns, to, row);
+            take_row(kernels, from, columns, to, row, tiles);
         }
     });
 }
 
-// Calls work(first row, count) for parts of the rows whose bytes stay in a core's cache while the outputs pass by.
-template <typename Work>
-void in_chunks(const Kernels& kernels, const Activations& x, int rows, const Work& work) {
-    const int most = std::max(MOST_WIDE, kernels.kept_bytes / x.stride / MOST_WIDE * MOST_WIDE);
-    for (int row = 0; row < rows; row += most) work(row, std::min(most, rows - row));
-}
-
-// Calls work(unit, count) over first .. last, with counts of `most`, and smaller ones at the end.
+// Calls work(unit, count) over first .. last, with counts of `most` and what is left at the end.
 template <typename Work>
 void in_strips(int first, int last, int most, const Work& work) {
-    while (first < last) {
-        int count = most;
-        while (count > last - first) count /= 2;
-        work(first, count);
-        first += count;
+    for (; first < last; first += most) work(first, std::min(most, last - first));
+}
+
+// Calls emit(row, values [count * 16]) for each row of the products with some blocks; rows are those of x from `first_row` on.
+// Of rows in tiles up to `WIDE_ROWS`.
+template <typename Emit>
+void multiply_blocks(const Kernels& kernels, const Matrix& matrix, const int* indices, int count, const Activations& x,
+                     bool tiles, int first_row, int rows, const Emit& emit) {
+    if (tiles) {
+        thread_local std::vector<float> room;
+        float* values = grown_aligned(room, size_t(WIDE_ROWS) * WIDE_BLOCKS * LANES);
+        kernels.wide(matrix, indices, count, x.tiles + size_t(first_row) * x.columns, rows, values);
+        for (int row = 0; row < rows; ++row) emit(row, values + size_t(row) * count * LANES);
+        return;
+    }
+    Block blocks[MOST_BLOCKS];
+    for (int b = 0; b < count; ++b) blocks[b] = block_of(matrix, indices[b]);
+    alignas(64) float values[MOST_ROWS * MOST_BLOCKS * LANES];
+    for (int row = 0; row < rows; row += MOST_ROWS) {
+        const int some = std::min(MOST_ROWS, rows - row);
+        kernels.tile(blocks, count, matrix.format, x, first_row + row, some, values);
+        for (int r = 0; r < some; ++r) emit(row + r, values + r * count * LANES);
     }
 }
 
@@ -143,22 +124,31 @@ inline void multiply_swiglu(const Kernels& kernels, const Matrix& matrix, const 
     }
 }
 
+// Calls work(first row, rows, first block, blocks) for all pairs of some rows and some blocks: all blocks pass by rows that
+// stay in a core's cache.
+template <typename Work>
+void in_pieces(bool tiles, int rows, int first_block, int last_block, int most_blocks, const Work& work) {
+    in_strips(0, rows, tiles ? WIDE_ROWS : rows, [&](int row, int some) {
+        in_strips(first_block, last_block, most_blocks, [&](int block, int count) { work(row, some, block, count); });
+    });
+}
+
 // Some blocks of y = x W^T; `emit(row, first output, count, values)` takes the results.
 template <typename Emit>
 void multiply(const Kernels& kernels, const Matrix& matrix, const Activations& x, int first_row, int rows,
               int first_block, int last_block, const Emit& emit) {
-    in_chunks(kernels, x, rows, [&](int chunk, int some) {
-        in_strips(first_block, last_block, MOST_BLOCKS, [&](int block, int count) {
-            int indices[MOST_BLOCKS];
-            for (int b = 0; b < count; ++b) indices[b] = block + b;
-            const Strip strip(kernels, matrix, indices, count, some);
-            Span spans[MOST_BLOCKS];
-            const int number = spans_of(matrix, block, count, spans);
-            strip.multiply(x, first_row + chunk, some, [&](int row, const float* values) {
-                for (int s = 0; s < number; ++s)
-                    emit(chunk + row, spans[s].output, spans[s].count, values + spans[s].lane);
-            });
-        });
+    const bool tiles = x.in_tiles(rows, kernels.least_wide);
+    const int most = tiles ? WIDE_BLOCKS : MOST_BLOCKS;
+    in_pieces(tiles, rows, first_block, last_block, most, [&](int piece, int some, int block, int count) {
+        int indices[WIDE_BLOCKS];
+        std::iota(indices, indices + count, block);
+        Span spans[WIDE_BLOCKS];
+        const int number = spans_of(matrix, block, count, spans);
+        multiply_blocks(kernels, matrix, indices, count, x, tiles, first_row + piece, some,
+                        [&](int row, const float* values) {
+                            for (int s = 0; s < number; ++s)
+                                emit(piece + row, spans[s].output, spans[s].count, values + spans[s].lane);
+                        });
     });
 }
 
@@ -166,17 +156,19 @@ void multiply(const Kernels& kernels, const Matrix& matrix, const Activations& x
 inline void multiply_swiglu(const Kernels& kernels, const Matrix& matrix, const Activations& x, int first_row,
                             int rows, int first_block, int last_block, float* h) {
     const int half = matrix.half_blocks();
-    in_chunks(kernels, x, rows, [&](int chunk, int some) {
-        for (int block = first_block; block < last_block; ++block) {
-            const int indices[] = {block, half + block};
-            const Strip strip(kernels, matrix, indices, 2, some);
-            const int valid = std::min(LANES, matrix.rows - block * LANES);
-            strip.multiply(x, first_row + chunk, some, [&](int row, const float* gate) {
-                float* to = h + size_t(chunk + row) * matrix.rows + block * LANES;
-                fetch_ahead(to + size_t(matrix.rows) * kernels.wide_rows, valid);
-                kernels.swiglu(gate, gate + LANES, valid, to);
-            });
-        }
+    const bool tiles = x.in_tiles(rows, kernels.least_wide);
+    const int most = (tiles ? WIDE_BLOCKS : MOST_BLOCKS) / 2;
+    in_pieces(tiles, rows, first_block, last_block, most, [&](int piece, int some, int block, int count) {
+        int indices[WIDE_BLOCKS];
+        std::iota(indices, indices + count, block);
+        std::iota(indices + count, indices + 2 * count, half + block);
+        const int valid = std::min(count * LANES, matrix.rows - block * LANES);
+        multiply_blocks(kernels, matrix, indices, 2 * count, x, tiles, first_row + piece, some,
+                        [&](int row, const float* gate) {
+                            float* to = h + size_t(piece + row) * matrix.rows + block * LANES;
+                            fetch_ahead(to + size_t(matrix.rows) * MOST_ROWS, valid);
+                            kernels.swiglu(gate, gate + count * LANES, valid, to);
+                        });
     });
 }
 
