@@ -41,6 +41,8 @@ void run(const Kernels& kernels, const ManyAttention& call, Scratch&, const Team
     units.cut(call);  // each thread for itself, as in `experts`
     const int size = call.cache.head_size, shared = call.heads / call.cache.kv_heads, most = heads_of(call);
     const size_t stride = size_t(call.heads) * size;
+    const bool bfloat16 = call.cache.format == BFLOAT16 && kernels.attend_many_bfloat16;
+    const auto attend = bfloat16 ? kernels.attend_many_bfloat16 : kernels.attend_many;
     team.share(int(units.all.size()), 1, [&](int first, int last) {
         thread_local std::vector<float> room;
         for (int u = first; u < last; ++u) {
@@ -51,8 +53,8 @@ void run(const Kernels& kernels, const ManyAttention& call, Scratch&, const Team
                 const size_t place = stride * token + size_t(unit.head * shared + h) * size;
                 const Queries some{call.queries + place, call.y + place, stride,
                                    unit.tokens, std::min(most, shared - h), int(before)};
-                kernels.attend_many(call.cache, call.tables + size_t(call.stride) * unit.sequence, unit.head, some,
-                                    call.scale, grown(room, many_floats(size)));
+                attend(call.cache, call.tables + size_t(call.stride) * unit.sequence, unit.head, some, call.scale,
+                       grown_aligned(room, many_floats(size)));
             }
         }
     });

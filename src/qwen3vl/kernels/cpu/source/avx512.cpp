@@ -182,7 +182,7 @@ constexpr int PRODUCT_ROWS = 4, PRODUCT_VECTORS = 4;
 
 constexpr Kernels KERNELS{tile_any,      nullptr,    nullptr,     NEVER,
                           quantize,      rms_norm,   dot,         dots,       swiglu,    store_sum,  add_weighted,
-                          store_largest, attend_any, attend_many, store_head, turn_head, nullptr,    nullptr,
+                          store_largest, attend_any, attend_many, nullptr,  store_head, turn_head, nullptr,    nullptr,
                           choose_group};
 
 }  // namespace

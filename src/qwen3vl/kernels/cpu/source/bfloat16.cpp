@@ -1,4 +1,5 @@
-// AVX-512 with products of bfloat16, 32 an instruction: attention within the pictures of the vision tower.
+// AVX-512 with products of bfloat16, 32 an instruction: attention within the pictures of the vision tower, and of prompts
+// over a cache of bfloat16.
 #if defined(__x86_64__) && (!defined(__GNUC__) || __GNUC__ >= 10)
 #pragma GCC target("avx512f,avx512bw,avx512vl,avx512dq,avx512bf16,fma")
 #include <immintrin.h>
@@ -19,8 +20,8 @@ inline __m256i rounded(__m512 values) { return (__m256i)_mm512_cvtneps_pbh(value
 
 // c[ROWS][V vectors] = (or, with ADD, +=) the sum over pairs of a[row][pair] * b[pair][lane].
 template <int V, bool ADD>
-inline void product(const uint16_t* a, size_t a_row, const uint16_t* b, size_t b_pair, size_t b_vector, int pairs,
-                    float* c, size_t c_row) {
+inline void product(const uint16_t* a, size_t a_row, size_t a_pair, const uint16_t* b, size_t b_pair, size_t b_vector,
+                    int pairs, float* c, size_t c_row) {
     __m512 sum[ROWS][V];
     for (int r = 0; r < ROWS; ++r)
         for (int v = 0; v < V; ++v) sum[r][v] = ADD ? _mm512_loadu_ps(c + r * c_row + v * LANES) : _mm512_setzero_ps();
@@ -29,7 +30,7 @@ inline void product(const uint16_t* a, size_t a_row, const uint16_t* b, size_t b
         for (int v = 0; v < V; ++v) from[v] = (__m512bh)_mm512_loadu_si512(b + p * b_pair + v * b_vector);
         for (int r = 0; r < ROWS; ++r) {
             int32_t pair;
-            std::memcpy(&pair, a + r * a_row + 2 * p, sizeof(pair));
+            std::memcpy(&pair, a + r * a_row + p * a_pair, sizeof(pair));
             const __m512bh both = (__m512bh)_mm512_set1_epi32(pair);
             for (int v = 0; v < V; ++v) sum[r][v] = _mm512_dpbf16_ps(sum[r][v], from[v], both);
         }
@@ -39,19 +40,19 @@ inline void product(const uint16_t* a, size_t a_row, const uint16_t* b, size_t b
 }
 
 template <bool ADD>
-inline void product_any(const uint16_t* a, size_t a_row, int rows, const uint16_t* b, size_t b_pair, size_t b_vector,
-                        int vectors, int pairs, float* c, size_t c_row) {
+inline void product_any(const uint16_t* a, size_t a_row, size_t a_pair, int rows, const uint16_t* b, size_t b_pair,
+                        size_t b_vector, int vectors, int pairs, float* c, size_t c_row) {
     for (int r = 0; r < rows; r += ROWS, a += ROWS * a_row, c += ROWS * c_row)
         for (int v = 0; v < vectors;) {
             const int left = vectors - v;
             const uint16_t* from = b + v * b_vector;
             float* to = c + v * LANES;
             switch (left == 5 ? 5 : std::min(left, 4)) {
-                case 5: product<5, ADD>(a, a_row, from, b_pair, b_vector, pairs, to, c_row); v += 5; break;
-                case 4: product<4, ADD>(a, a_row, from, b_pair, b_vector, pairs, to, c_row); v += 4; break;
-                case 3: product<3, ADD>(a, a_row, from, b_pair, b_vector, pairs, to, c_row); v += 3; break;
-                case 2: product<2, ADD>(a, a_row, from, b_pair, b_vector, pairs, to, c_row); v += 2; break;
-                default: product<1, ADD>(a, a_row, from, b_pair, b_vector, pairs, to, c_row); v += 1; break;
+                case 5: product<5, ADD>(a, a_row, a_pair, from, b_pair, b_vector, pairs, to, c_row); v += 5; break;
+                case 4: product<4, ADD>(a, a_row, a_pair, from, b_pair, b_vector, pairs, to, c_row); v += 4; break;
+                case 3: product<3, ADD>(a, a_row, a_pair, from, b_pair, b_vector, pairs, to, c_row); v += 3; break;
+                case 2: product<2, ADD>(a, a_row, a_pair, from, b_pair, b_vector, pairs, to, c_row); v += 2; break;
+                default: product<1, ADD>(a, a_row, a_pair, from, b_pair, b_vector, pairs, to, c_row); v += 1; break;
             }
         }
 }
@@ -125,7 +126,7 @@ void attend_picture(const Picture& picture, float scale, int first, int count) {
     }
     for (int start = 0; start < picture.length; start += KEYS) {
         const int keys = std::min(KEYS, picture.length - start), vectors = (keys + LANES - 1) / LANES;
-        product_any<false>(queries, padded, rows, picture.keys + size_t(start) * size, 2 * LANES,
+        product_any<false>(queries, padded, 2, rows, picture.keys + size_t(start) * size, 2 * LANES,
                            size_t(size) * LANES, vectors, size / 2, scores, KEYS);
         const __mmask16 last = __mmask16(0xffff >> (vectors * LANES - keys));
         for (int q = 0; q < count; ++q) {
@@ -155,7 +156,7 @@ void attend_picture(const Picture& picture, float scale, int first, int count) {
             }
             total[q] += _mm512_reduce_add_ps(sum);
         }
-        product_any<true>(weights, KEYS, rows, picture.values + size_t(start) * padded, 2 * padded, 2 * LANES,
+        product_any<true>(weights, KEYS, 2, rows, picture.values + size_t(start) * padded, 2 * padded, 2 * LANES,
                           padded / LANES, vectors * LANES / 2, sums, padded);
     }
     for (int q = 0; q < count; ++q) {
@@ -168,9 +169,96 @@ void attend_picture(const Picture& picture, float scale, int first, int count) {
     }
 }
 
+// Two rows of numbers, pair by pair.
+inline __m512i paired(__m256i even, __m256i odd) {
+    return _mm512_or_si512(_mm512_cvtepu16_epi32(even), _mm512_slli_epi32(_mm512_cvtepu16_epi32(odd), 16));
+}
+
+inline __m256i sixteen(const uint16_t* from) { return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from)); }
+
+// Scores and sums stand with a query a lane, so that a softmax goes down the lanes and needs no horizontal operation.
+void attend_many(const Cache& cache, const int64_t* table, int head, const Queries& some, float scale, float* room) {
+    constexpr int VECTORS = QUERIES / LANES;
+    const int size = cache.head_size, rows = some.tokens * some.heads, vectors = (rows + LANES - 1) / LANES;
+    const uint16_t *all_keys = static_cast<const uint16_t*>(cache.keys), *all_values = static_cast<const uint16_t*>(cache.values);
+    float* sums = room;                                                       // [size][QUERIES]
+    uint16_t* queries = reinterpret_cast<uint16_t*>(sums + size * QUERIES);   // [size / 2][QUERIES][2]
+    uint16_t* keys = queries + size * QUERIES;                                // [TILE][size]
+    uint16_t* values = keys + size * TILE;                                    // [TILE / 2][size][2]
+    alignas(64) float scores[TILE * QUERIES];
+    alignas(64) uint16_t weights[TILE * QUERIES];  // [TILE / 2][QUERIES][2]
+    std::fill(sums, sums + size * QUERIES, 0.0f);
+    std::fill(queries, queries + size * QUERIES, 0);
+    alignas(64) float scaled[MOST_HEAD];
+    alignas(64) uint16_t query[MOST_HEAD];
+    alignas(64) int32_t places[QUERIES] = {};  // the last key that each query sees
+    for (int q = 0; q < rows; ++q) {
+        const float* from = some.queries + some.stride * (q / some.heads) + size_t(q % some.heads) * size;
+        for (int c = 0; c < size; ++c) scaled[c] = from[c] * scale;
+        round_to(scaled, size, query);
+        for (int p = 0; p < size / 2; ++p) std::memcpy(queries + 2 * (p * QUERIES + q), query + 2 * p, 4);
+        places[q] = some.first_place + q / some.heads;
+    }
+    __m512 most[VECTORS], total[VECTORS];
+    for (int v = 0; v < VECTORS; ++v) most[v] = _mm512_set1_ps(-INFINITY), total[v] = _mm512_setzero_ps();
+    const int last = some.first_place + some.tokens;
+    for (int start = 0; start < last; start += TILE) {
+        const int count = std::min(TILE, last - start), even = (count + 1) / 2 * 2;
+        const auto row_of = [&](int t) {
+            return cache.row(table[(start + t) / cache.block_size], head, (start + t) % cache.block_size) * size;
+        };
+        for (int t = 0; t < count; ++t) std::memcpy(keys + t * size, all_keys + row_of(t), sizeof(uint16_t) * size);
+        for (int t = 0; t < even; t += 2) {
+            const uint16_t *first = all_values + row_of(t), *second = all_values + row_of(std::min(t + 1, count - 1));
+            for (int c = 0; c < size; c += LANES)
+                _mm512_storeu_si512(values + t * size + 2 * c, paired(sixteen(first + c), sixteen(second + c)));
+        }
+        product_any<false>(keys, size, 2, count, queries, 2 * QUERIES, 2 * LANES, vectors, size / 2, scores, QUERIES);
+        bool moved = false;
+        __m512 factors[VECTORS];
+        for (int v = 0; v < vectors; ++v) {
+            float* column = scores + v * LANES;
+            const __m512i seen = _mm512_load_si512(places + v * LANES);
+            for (int t = std::max(0, some.first_place + 1 - start); t < count; ++t) {
+                const __mmask16 hidden = _mm512_cmplt_epi32_mask(seen, _mm512_set1_epi32(start + t));
+                _mm512_mask_store_ps(column + t * QUERIES, hidden, _mm512_set1_ps(-INFINITY));
+            }
+            __m512 now = most[v], sum = _mm512_setzero_ps();
+            for (int t = 0; t < count; ++t) now = _mm512_max_ps(_mm512_load_ps(column + t * QUERIES), now);
+            for (int t = 0; t < even; t += 2) {
+                const auto weight = [&](int key) {
+                    if (key == count) return _mm512_setzero_ps();
+                    return exponential(_mm512_sub_ps(_mm512_load_ps(column + key * QUERIES), now));
+                };
+                const __m512 first = weight(t), second = weight(t + 1);
+                sum = _mm512_add_ps(sum, _mm512_add_ps(first, second));
+                _mm512_store_si512(weights + t * QUERIES + 2 * v * LANES, paired(rounded(first), rounded(second)));
+            }
+            factors[v] = exponential(_mm512_sub_ps(most[v], now));
+            moved |= _mm512_cmpneq_ps_mask(most[v], now) != 0;
+            total[v] = _mm512_fmadd_ps(total[v], factors[v], sum);
+            most[v] = now;
+        }
+        if (moved)
+            for (int c = 0; c < size; ++c)
+                for (int v = 0; v < vectors; ++v) {
+                    float* at = sums + c * QUERIES + v * LANES;
+                    _mm512_storeu_ps(at, _mm512_mul_ps(_mm512_loadu_ps(at), factors[v]));
+                }
+        product_any<true>(values, 2, 2 * size, size, weights, 2 * QUERIES, 2 * LANES, vectors, even / 2, sums, QUERIES);
+    }
+    alignas(64) float whole[QUERIES];
+    for (int v = 0; v < VECTORS; ++v) _mm512_store_ps(whole + v * LANES, total[v]);
+    for (int q = 0; q < rows; ++q) {
+        float* to = some.y + some.stride * (q / some.heads) + size_t(q % some.heads) * size;
+        for (int c = 0; c < size; ++c) to[c] = sums[c * QUERIES + q] / whole[q];
+    }
+}
+
 }  // namespace
 
 void add_bfloat16(Kernels& kernels) {
+    kernels.attend_many_bfloat16 = attend_many;
     kernels.pack_keys = pack_keys;
     kernels.attend_picture = attend_picture;
 }

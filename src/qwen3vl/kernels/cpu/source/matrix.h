@@ -170,6 +170,9 @@ struct Kernels {
     // Some queries over all keys that they see. room: `many_floats` numbers.
     void (*attend_many)(const Cache& cache, const int64_t* table, int head, const Queries& some, float scale,
                         float* room);
+    // The same over a cache of bfloat16, in products of bfloat16. Null: as with `pack_keys`.
+    void (*attend_many_bfloat16)(const Cache& cache, const int64_t* table, int head, const Queries& some, float scale,
+                                 float* room);
     // Writes one head of a token's key or value to its slot.
     void (*store_head)(const Cache& cache, bool key, int64_t slot, int head, const float* values);
     // Norm, then the rotary turn by half the head's size of angles.
