@@ -65,34 +65,56 @@ inline void unpack_two(__m512i packed, __m512 scale, __m512 offset, uint16_t* ou
     _mm512_store_si512(out + COLUMN * LANES, pair(even, odd));
 }
 
-// `count` columns of a block from `first` on, multiples of a tile's: for each two columns 64 bytes, 2 of each of the 16
-// outputs.
-template <int FORMAT>
-void unpack(const Block& block, int group, int first, int count, uint16_t* out) {
-    constexpr int STEP = FORMAT == INT4 ? 8 : 4;  // columns in 64 bytes of codes
-    constexpr float MIDDLE = FORMAT == INT4 ? 128 + 8 : 256 + 128;
-    for (int k = first; k < first + count; k += WIDE_DEPTH) {
-        const __m512 scale =
-            _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(block.scales(k / group))));
-        const __m512 offset = _mm512_mul_ps(scale, _mm512_set1_ps(-MIDDLE));
-        const uint8_t* codes = block.codes(k / group) + size_t(k % group) * TILE_BYTES / STEP;
-        for (int i = 0; i < WIDE_DEPTH; i += STEP, codes += TILE_BYTES, out += STEP * LANES) {
-            const __m512i packed = _mm512_loadu_si512(codes);
-            unpack_two<FORMAT, 0>(packed, scale, offset, out);
-            unpack_two<FORMAT, 2>(packed, scale, offset, out);
-            if constexpr (FORMAT == INT4) {
-                unpack_two<FORMAT, 4>(packed, scale, offset, out);
-                unpack_two<FORMAT, 6>(packed, scale, offset, out);
-            }
+// Some columns of up to two blocks, and where they go as bfloat16: for each two columns 64 bytes, 2 of each of the 16 outputs.
+struct Pair {
+    Block blocks[2];
+    int count, format, group, first, columns;
+    uint16_t* out;  // [2][CHUNK][16]
+
+    int step() const { return format == INT4 ? 8 : 4; }  // columns in 64 bytes of codes
+    int steps() const { return count * columns / step(); }
+
+    void unpack(int from, int to) const {
+        for (int i = from; i < to; ++i) format == INT4 ? unpack_step<INT4>(i) : unpack_step<INT8>(i);
+    }
+
+    // Part `index` of `parts` into the second cache: each block's codes lie in another place of memory, which no processor
+    // foresees.
+    void fetch(int index, int parts) const {
+        for (int b = 0; b < count; ++b) {
+            const uint8_t* from = blocks[b].codes(first / group);
+            const int lines = columns / group * blocks[b].group_bytes / 64 + 1;
+            for (int line = lines * index / parts; line < lines * (index + 1) / parts; ++line)
+                _mm_prefetch(reinterpret_cast<const char*>(from) + 64 * line, _MM_HINT_T1);
         }
     }
-}
+
+  private:
+    template <int FORMAT>
+    void unpack_step(int index) const {
+        constexpr int STEP = FORMAT == INT4 ? 8 : 4;
+        constexpr float MIDDLE = FORMAT == INT4 ? 128 + 8 : 256 + 128;
+        const int steps = columns / STEP, b = index / steps, at = index % steps * STEP, k = first + at;
+        const __m512 scale =
+            _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(blocks[b].scales(k / group))));
+        const __m512 offset = _mm512_mul_ps(scale, _mm512_set1_ps(-MIDDLE));
+        const __m512i packed = _mm512_loadu_si512(blocks[b].codes(k / group) + size_t(k % group) * TILE_BYTES / STEP);
+        uint16_t* to = out + (b * CHUNK + at) * LANES;
+        unpack_two<FORMAT, 0>(packed, scale, offset, to);
+        unpack_two<FORMAT, 2>(packed, scale, offset, to);
+        if constexpr (FORMAT == INT4) {
+            unpack_two<FORMAT, 4>(packed, scale, offset, to);
+            unpack_two<FORMAT, 6>(packed, scale, offset, to);
+        }
+    }
+};
 
 // out[16 R][stride] = (or +=) products of R times 16 rows with C blocks over some columns. x: of the first tile; `next_rows`
-// numbers to the tile of the 16 rows below.
+// numbers to the tile of the 16 rows below. Beside that, `each` steps of unpacking `next` from `from` on for each tile of
+// columns: tiles have a unit of their own, and vectors have nothing else to do.
 template <int R, int C>
 void products(const uint16_t* x, size_t next_rows, const uint16_t* weights, int columns, bool add, float* out,
-              size_t stride) {
+              size_t stride, const Pair& next, int from, int each) {
     const size_t bytes = stride * sizeof(float);
     float* below = out + WHOLE_ROWS * stride;
     if (add) {
@@ -119,6 +141,8 @@ void products(const uint16_t* x, size_t next_rows, const uint16_t* weights, int 
             _tile_dpbf16ps(2, 5, 6);
             if (C == 2) _tile_dpbf16ps(3, 5, 7);
         }
+        next.unpack(from, std::min(from + each, next.steps()));
+        from += each;
     }
     _tile_stored(0, out, bytes);
     if (C == 2) _tile_stored(1, out + LANES, bytes);
@@ -126,60 +150,38 @@ void products(const uint16_t* x, size_t next_rows, const uint16_t* weights, int 
     if (R == 2 && C == 2) _tile_stored(3, below + LANES, bytes);
 }
 
-// The codes of some columns of one or two blocks, fetched a little at a time while others are multiplied: each block's lie
-// in another place of memory, which no processor foresees.
-struct Codes {
-    const uint8_t* from[2] = {};
-    int count = 0, lines = 0;
-
-    // Part `index` of `parts`.
-    void fetch(int index, int parts) const {
-        for (int b = 0; b < count; ++b)
-            for (int line = lines * index / parts; line < lines * (index + 1) / parts; ++line)
-                _mm_prefetch(reinterpret_cast<const char*>(from[b]) + 64 * line, _MM_HINT_T1);
-    }
-};
-
-Codes codes_of(const Matrix& matrix, const int* blocks, int count, int first) {
-    Codes codes;
-    codes.count = std::min(2, count);
-    codes.lines = std::min(CHUNK, matrix.padded_columns() - first) * matrix.group_bytes() / matrix.group / 64 + 1;
-    for (int b = 0; b < codes.count; ++b) {
-        const Block block = block_of(matrix, blocks[b]);
-        codes.from[b] = block.codes(first / matrix.group) + size_t(first % matrix.group) * LANES * matrix.format / 8;
-    }
-    return codes;
-}
-
 // Two blocks at a time meet all rows, over a chunk of columns: their weights stay in the first cache, the rows in the second.
+// Meanwhile the next two are unpacked, and the two after those fetched.
 void wide(const Matrix& matrix, const int* blocks, int count, const uint16_t* x, int rows, float* out) {
-    alignas(64) uint16_t weights[2 * CHUNK * LANES];
+    alignas(64) uint16_t weights[2][2 * CHUNK * LANES];
     const Shapes shapes;
     __asm__ volatile("ldtilecfg %0" ::"m"(shapes) : "memory");
     const int columns = matrix.padded_columns(), tiles = (rows + WHOLE_ROWS - 1) / WHOLE_ROWS;
+    const int pairs = (count + 1) / 2, units = pairs * ((columns + CHUNK - 1) / CHUNK), rounds = (tiles + 1) / 2;
     const size_t stride = size_t(count) * LANES, next_rows = size_t(columns) * WHOLE_ROWS;
-    for (int first = 0; first < columns; first += CHUNK) {
-        const int some = std::min(CHUNK, columns - first), after = first + some;
-        for (int b = 0; b < count; b += 2) {
-            const int both = std::min(2, count - b);
-            for (int i = 0; i < both; ++i) {
-                const Block block = block_of(matrix, blocks[b + i]);
-                uint16_t* to = weights + i * CHUNK * LANES;
-                matrix.format == INT4 ? unpack<INT4>(block, matrix.group, first, some, to)
-                                      : unpack<INT8>(block, matrix.group, first, some, to);
-            }
-            const Codes next = b + both < count ? codes_of(matrix, blocks + b + both, count - b - both, first)
-                                                : codes_of(matrix, blocks, after < columns ? count : 0, after);
-            for (int tile = 0; tile < tiles; tile += 2) {
-                const uint16_t* from = x + next_rows * tile + size_t(first) * WHOLE_ROWS;
-                float* to = out + stride * WHOLE_ROWS * tile + b * LANES;
-                next.fetch(tile / 2, (tiles + 1) / 2);
-                const bool two = tile + 1 < tiles;
-                const auto multiply = both == 2 ? (two ? products<2, 2> : products<1, 2>)
-                                                : (two ? products<2, 1> : products<1, 1>);
-                multiply(from, next_rows, weights, some, first > 0, to, stride);
-            }
+    const auto pair_of = [&](int unit) {  // none after the last
+        const int first = unit / pairs * CHUNK, b = unit % pairs * 2;
+        Pair pair{{}, 0, matrix.format, matrix.group, first, std::min(CHUNK, columns - first), weights[unit % 2]};
+        if (unit >= units) return pair;
+        pair.count = std::min(2, count - b);
+        for (int i = 0; i < pair.count; ++i) pair.blocks[i] = block_of(matrix, blocks[b + i]);
+        return pair;
+    };
+    Pair now = pair_of(0), next = pair_of(1);
+    now.unpack(0, now.steps());
+    for (int unit = 0; unit < units; ++unit) {
+        const Pair after = pair_of(unit + 2);
+        const int depth = now.columns / WIDE_DEPTH, each = (next.steps() + depth * rounds - 1) / (depth * rounds);
+        for (int round = 0; round < rounds; ++round) {
+            const uint16_t* from = x + next_rows * 2 * round + size_t(now.first) * WHOLE_ROWS;
+            float* to = out + stride * WHOLE_ROWS * 2 * round + unit % pairs * 2 * LANES;
+            const bool two = 2 * round + 1 < tiles;
+            const auto multiply = now.count == 2 ? (two ? products<2, 2> : products<1, 2>)
+                                                 : (two ? products<2, 1> : products<1, 1>);
+            after.fetch(round, rounds);
+            multiply(from, next_rows, now.out, now.columns, now.first > 0, to, stride, next, round * depth * each, each);
         }
+        now = next, next = after;
     }
     __asm__ volatile("tilerelease" ::: "memory");  // a thread that holds no tiles is cheaper to switch from
 }
