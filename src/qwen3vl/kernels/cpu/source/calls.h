@@ -169,7 +169,7 @@ struct Quantized {
     // A cache line between rows: where they are a power of two apart, few of them fit the cache at once.
     static int stride(int columns) { return columns + 64; }
 
-    // Of many rows some are read with the last ones, whose products are nobody's. Few lie close together: a line for each
+    // Likewise between groups of many rows, and tiles hold more than the last row. Few lie close together: a line for each
     // group's scale, and one for its sum, would take half of a core's nearest cache from what streams through it.
     static int pitch(int rows) { return rows < WHOLE_ROWS ? rows : rows + WHOLE_ROWS; }
 

@@ -25,9 +25,9 @@ void choose_experts(const Route& call, const float* logits, int active, float* w
 // Pairs of token and expert, by expert: pair p is row p of the gathered activations. An expert's first row is that of a tile
 // where it has many.
 struct Pairs {
-    std::vector<int> starts, counts;          // of each expert's pairs
-    std::vector<int> used;                    // experts that have any
-    std::vector<int> token, expert;           // of each row; -1: of none
+    std::vector<int> starts, counts;  // of each expert's pairs
+    std::vector<int> used;            // experts that have any
+    std::vector<int> token, expert;   // of each row; -1: of none
     std::vector<float> weight;
     int rows = 0;
 

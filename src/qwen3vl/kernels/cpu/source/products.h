@@ -42,8 +42,9 @@ void in_strips(int first, int last, int most, const Work& work) {
     for (; first < last; first += most) work(first, std::min(most, last - first));
 }
 
-// Calls emit(row, values [count * 16]) for each row of the products with some blocks; rows are those of x from `first_row` on.
-// Of rows in tiles up to `WIDE_ROWS`.
+// Calls emit(row, values [count * 16]) for each row of the products with some blocks, up to `MOST_BLOCKS`; rows are those
+// of x from `first_row` on. Of rows in tiles up to `WIDE_ROWS`, which `first_row` is the first of a tile of, and up to
+// `WIDE_BLOCKS`.
 template <typename Emit>
 void multiply_blocks(const Kernels& kernels, const Matrix& matrix, const int* indices, int count, const Activations& x,
                      bool tiles, int first_row, int rows, const Emit& emit) {
