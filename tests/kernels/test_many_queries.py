@@ -81,6 +81,8 @@ def test_prompts_equal_the_definition(
     expected = definition(query, group, cache, dim**-0.5, rounded=rounded)
     if rounded:  # then weights are too, each to 8 bits
         assert (out - expected).norm() < 2e-3 * expected.norm()
+        floats = LayerCache(cache.keys.float(), cache.values.float())
+        assert not torch.equal(out, paged_attention(query, floats, [group], dim**-0.5, level=level))
     torch.testing.assert_close(out.double(), expected, rtol=4e-3 if rounded else 1e-4, atol=1.5e-2 if rounded else 1e-5)
 
 

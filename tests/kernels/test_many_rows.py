@@ -12,12 +12,13 @@ from qwen3vl.kernels.experts import grouped_experts, packed_experts_reference, r
 from qwen3vl.kernels.linear import linear, packed_linear_reference
 from qwen3vl.kernels.norm import Norm
 from qwen3vl.kernels.packed import Codes, PackedMatrix, Packing
-from tests.support.cpu import LEVELS_OF_BYTES
+from tests.support.cpu import LEVELS, LEVELS_OF_BYTES
 
 PACKINGS = [
     *(Packing(bits, group) for bits in (4, 8) for group in (32, 64, 128)),
 ]
-ROWS = [7, 8, 9, 15, 33, 64, 65, 145]
+ROWS = [7, 8, 9, 15, 33, 63, 64, 65, 145]
+TILES_FROM = 64
 
 
 def random_matrix(
@@ -33,7 +34,7 @@ def random_matrix(
     return matrix
 
 
-@pytest.mark.parametrize("level", LEVELS_OF_BYTES)
+@pytest.mark.parametrize("level", LEVELS)
 @pytest.mark.parametrize("packing", PACKINGS, ids=str)
 @pytest.mark.parametrize(("outputs", "columns"), [(48, 256), (70, 131)])
 def test_each_row_is_to_the_bit_what_it_is_alone(
@@ -51,6 +52,8 @@ def test_each_row_is_to_the_bit_what_it_is_alone(
     # A product in the last bit may turn the rounding of an activation here and there.
     assert (torch.cat(alone) - reference).norm() < 1e-4 * reference.norm()
     for rows in ROWS:
+        if level == Level.AMX and rows >= TILES_FROM:
+            continue
         together = linear(x[:rows], matrix, residual=residual[:rows], level=level)
         assert torch.equal(together, torch.cat(alone[:rows])), f"{rows} rows"
         together = linear(x[:rows], matrix, norm=norm, swiglu=True, level=level)

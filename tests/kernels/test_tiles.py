@@ -10,11 +10,10 @@ from qwen3vl.kernels.experts import grouped_experts, route
 from qwen3vl.kernels.linear import linear
 from qwen3vl.kernels.norm import Norm
 from qwen3vl.kernels.packed import Packing
-from tests.kernels.test_many_rows import PACKINGS, random_matrix
+from tests.kernels.test_many_rows import PACKINGS, TILES_FROM, random_matrix
 
 pytestmark = pytest.mark.skipif(best_level() < Level.AMX, reason="not on this processor")
 
-LEAST = 64  # rows that tiles are for
 ROWS = [64, 65, 80, 113, 255, 256, 257, 330]  # around whole tiles, pairs of them, and what is multiplied at a time
 NEAR = 4e-3  # two factors of 8 bits each; bytes with outliers among them miss by three times that and more
 
@@ -30,7 +29,7 @@ def close(y: torch.Tensor, expected: torch.Tensor) -> bool:
 
 
 @pytest.mark.parametrize("packing", PACKINGS, ids=str)
-@pytest.mark.parametrize(("outputs", "columns"), [(48, 256), (70, 131), (296, 600), (16, 1100)])
+@pytest.mark.parametrize(("outputs", "columns"), [(48, 256), (70, 131), (296, 600), (16, 1100), (80, 4200)])
 def test_products_are_near_the_exact_ones(packing: Packing, outputs: int, columns: int, threads: int) -> None:
     """Odd and even numbers of blocks and of tiles, more blocks than fit, columns in one part and in several."""
     matrix, x = random_matrix(2 * outputs, columns, packing, halves=2), activations(max(ROWS), columns)
@@ -49,7 +48,7 @@ def test_products_are_near_the_exact_ones(packing: Packing, outputs: int, column
 
 @pytest.mark.parametrize("packing", PACKINGS, ids=str)
 def test_fewer_rows_are_products_of_bytes(packing: Packing) -> None:
-    matrix, x = random_matrix(64, 512, packing), activations(LEAST, 512)
+    matrix, x = random_matrix(64, 512, packing), activations(TILES_FROM, 512)
     assert torch.equal(linear(x[1:], matrix, level=Level.AMX), linear(x[1:], matrix, level=Level.AVX512))
     assert not torch.equal(linear(x, matrix, level=Level.AMX), linear(x, matrix, level=Level.AVX512))
 
@@ -66,7 +65,7 @@ def test_experts_with_many_tokens(packing: Packing, threads: int) -> None:
     weights, indices = route(logits, torch.arange(tokens) % top_k + 1, top_k)
     counts = torch.bincount(indices.flatten(), minlength=experts + 1)[:experts]
     assert counts.max() > 256
-    assert 0 < counts[3] < LEAST
+    assert 0 < counts[3] < TILES_FROM
     assert counts[4] == 0
     y = grouped_experts(x, gate_up, down, weights, indices, level=Level.AMX)
     floats = [torch.stack([each.flat(e).dequantize() for e in range(experts)]) for each in (gate_up, down)]

@@ -9,7 +9,7 @@ import torch
 
 from qwen3vl.checkpoints.config import ModelConfig
 from qwen3vl.kernels.attention import AttentionGroup, LayerCache
-from qwen3vl.kernels.cpu.library import Level, best_level
+from qwen3vl.kernels.cpu.library import Level, best_level, multiplies_bfloat16
 from qwen3vl.kernels.packed import PackedMatrix, Packing
 from qwen3vl.model.batch import Batch
 from qwen3vl.model.decoder import Decoder
@@ -116,7 +116,7 @@ def test_steps_give_what_the_layers_give(
     assert plans[0] is not None
     assert all(plan is plans[0] for plan in plans), "made once, used by all steps"
     assert torch.cat(errors).median() < 1e-5
-    assert torch.cat(errors).max() < (0.3 if stored == torch.bfloat16 else 0.1)
+    assert torch.cat(errors).max() < (0.3 if stored == torch.bfloat16 and multiplies_bfloat16() else 0.1)
 
 
 def test_a_plan_is_for_few_tokens_without_pictures(network: Qwen3VL, monkeypatch: pytest.MonkeyPatch) -> None:

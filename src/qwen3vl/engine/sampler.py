@@ -1,8 +1,8 @@
 """From logits to the next token of each sequence: penalties, grammar, temperature, top-k, top-p, min-p, and a draw.
 
 A draw is one uniform number that belongs to the sequence's seed and to the token's place in the answer, looked up in
-the cumulative distribution: a seed gives the same answer whatever else is in the batch, and however many tokens of it
-are computed at once.
+the cumulative distribution: from the same logits a seed gives the same answer whatever else is in the batch, and
+however many tokens of it are computed at once.
 """
 
 from __future__ import annotations

@@ -102,7 +102,7 @@ def grouped_experts(
 def packed_experts_reference(
     x: torch.Tensor, gate_up: PackedMatrix, down: PackedMatrix, weights: torch.Tensor, indices: torch.Tensor
 ) -> torch.Tensor:
-    """What the compiled kernel computes, in plain torch, expert by expert."""
+    """What the compiled kernel computes (but in tiles), in plain torch, expert by expert."""
     y = torch.zeros_like(x)
     for expert in range(gate_up.shape[0]):
         rows, places = (indices == expert).nonzero(as_tuple=True)

@@ -19,7 +19,7 @@ namespace qwen3vl {
 namespace {
 
 constexpr int LEAST_WIDE = 64;   // rows: with 32 VNNI is faster, with 48 as fast
-constexpr int CHUNK = 512;       // columns of two blocks, as bfloat16, fill two thirds of the first cache
+constexpr int CHUNK = 512;       // columns of two blocks, as bfloat16, fill two thirds of the first cache; 256 are no faster
 constexpr int TILE_BYTES = 64;   // of a row of a tile
 constexpr int TILE_NUMBERS = WHOLE_ROWS * WIDE_DEPTH;
 // Tiles 0 to 3 are sums: of the first rows with both blocks, then of the second. 4 and 5 are rows, 6 and 7 blocks.
@@ -115,6 +115,7 @@ struct Pair {
 template <int R, int C>
 void products(const uint16_t* x, size_t next_rows, const uint16_t* weights, int columns, bool add, float* out,
               size_t stride, const Pair& next, int from, int each) {
+    __asm__ volatile("" ::: "memory");  // tiles are loaded from what the compiler may not have stored yet
     const size_t bytes = stride * sizeof(float);
     float* below = out + WHOLE_ROWS * stride;
     if (add) {
@@ -150,8 +151,8 @@ void products(const uint16_t* x, size_t next_rows, const uint16_t* weights, int 
     if (R == 2 && C == 2) _tile_stored(3, below + LANES, bytes);
 }
 
-// Two blocks at a time meet all rows, over a chunk of columns: their weights stay in the first cache, the rows in the second.
-// Meanwhile the next two are unpacked, and the two after those fetched.
+// Two blocks at a time meet all rows, over a chunk of columns, whose weights stay near. Meanwhile the next two are unpacked,
+// and the two after those fetched.
 void wide(const Matrix& matrix, const int* blocks, int count, const uint16_t* x, int rows, float* out) {
     alignas(64) uint16_t weights[2][2 * CHUNK * LANES];
     const Shapes shapes;

@@ -14,7 +14,7 @@ namespace qwen3vl {
 namespace {
 
 constexpr int ROWS = 4;    // of a product in registers: with up to 5 vectors they are full
-constexpr int KEYS = 128;  // that a tile of queries looks at together: their scores stay in the first cache
+constexpr int KEYS = 128;  // of a picture, that a tile of queries looks at together: their scores stay in the first cache
 
 inline __m256i rounded(__m512 values) { return (__m256i)_mm512_cvtneps_pbh(values); }
 
@@ -180,7 +180,8 @@ inline __m256i sixteen(const uint16_t* from) { return _mm256_loadu_si256(reinter
 void attend_many(const Cache& cache, const int64_t* table, int head, const Queries& some, float scale, float* room) {
     constexpr int VECTORS = QUERIES / LANES;
     const int size = cache.head_size, rows = some.tokens * some.heads, vectors = (rows + LANES - 1) / LANES;
-    const uint16_t *all_keys = static_cast<const uint16_t*>(cache.keys), *all_values = static_cast<const uint16_t*>(cache.values);
+    const uint16_t* all_keys = static_cast<const uint16_t*>(cache.keys);
+    const uint16_t* all_values = static_cast<const uint16_t*>(cache.values);
     float* sums = room;                                                       // [size][QUERIES]
     uint16_t* queries = reinterpret_cast<uint16_t*>(sums + size * QUERIES);   // [size / 2][QUERIES][2]
     uint16_t* keys = queries + size * QUERIES;                                // [TILE][size]

@@ -169,17 +169,20 @@ struct Quantized {
     // A cache line between rows: where they are a power of two apart, few of them fit the cache at once.
     static int stride(int columns) { return columns + 64; }
 
-    // Likewise between groups of many rows, and tiles hold more than the last row. Few lie close together: a line for each
-    // group's scale, and one for its sum, would take half of a core's nearest cache from what streams through it.
+    // Likewise between the groups' scales of many rows. Those of few lie close together: a line for each scale, and one for
+    // each sum, would take half of a core's nearest cache from what streams through it.
     static int pitch(int rows) { return rows < WHOLE_ROWS ? rows : rows + WHOLE_ROWS; }
 
-    // Room for rows that meet a matrix: in tiles too where `least_wide` of them or more may.
-    Activations view(int rows, const Matrix& matrix, int least_wide) {
+    // Room for rows that meet a matrix, as bytes, and in tiles where there are `least_wide` or more; `all`: then all of them
+    // are in tiles, none as bytes.
+    Activations view(int rows, const Matrix& matrix, int least_wide, bool all) {
         const int columns = matrix.padded_columns(), groups = matrix.groups(), pitched = pitch(rows);
-        return {grown(codes, size_t(pitched) * stride(columns)),
-                grown(scales, size_t(pitched) * groups),
-                grown(sums, size_t(pitched) * groups),
-                rows >= least_wide ? grown_aligned(tiles, size_t(pitched) * columns) : nullptr,
+        const bool wide = rows >= least_wide;
+        const size_t whole = size_t(rows + WHOLE_ROWS - 1) / WHOLE_ROWS * WHOLE_ROWS, bytes = wide && all ? 0 : rows;
+        return {grown(codes, bytes * stride(columns)),
+                grown(scales, bytes ? size_t(pitched) * groups : 0),
+                grown(sums, bytes ? size_t(pitched) * groups : 0),
+                wide ? grown_aligned(tiles, whole * columns) : nullptr,
                 columns,
                 stride(columns),
                 groups,

@@ -144,8 +144,8 @@ void reserve(const Kernels& kernels, const Experts& call, Scratch& scratch) {
     const int least = least_wide_of(kernels, call), rows = Pairs::most_rows(call, least);
     grown(scratch.rows, size_t(rows) * call.gate_up.rows);
     if (call.gate_up.format == FLOAT32) return;
-    scratch.input.view(rows, call.gate_up, least);
-    scratch.hidden.view(rows, call.down, least);
+    scratch.input.view(rows, call.gate_up, least, false);
+    scratch.hidden.view(rows, call.down, least, false);
 }
 
 void run(const Kernels& kernels, const Experts& call, Scratch& scratch, const Team& team) {
@@ -165,8 +165,8 @@ void run(const Kernels& kernels, const Experts& call, Scratch& scratch, const Te
         team.wait();
         return down(kernels, call, pairs, h, team);
     }
-    const Activations x = scratch.input.view(all, call.gate_up, least);
-    const Activations h = scratch.hidden.view(all, call.down, least);
+    const Activations x = scratch.input.view(all, call.gate_up, least, false);
+    const Activations h = scratch.hidden.view(all, call.down, least, false);
     const auto take = [&](const Activations& to, int columns, const auto& row_of) {
         team.share(all, 1, [&](int first, int last) {
             for (int pair = first; pair < last; ++pair)

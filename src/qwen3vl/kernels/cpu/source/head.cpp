@@ -19,7 +19,7 @@ void choose_blocks(const float* maxima, int blocks, int count, int* order) {
 }  // namespace
 
 void reserve(const Kernels&, const Head& call, Scratch& scratch) {
-    scratch.input.view(call.rows, call.high, NEVER);
+    scratch.input.view(call.rows, call.high, NEVER, false);
     grown(scratch.rows, size_t(call.rows) * call.high.blocks());
     grown(scratch.chosen, size_t(call.rows) * call.high.blocks());
 }
@@ -27,7 +27,7 @@ void reserve(const Kernels&, const Head& call, Scratch& scratch) {
 void run(const Kernels& kernels, const Head& call, Scratch& scratch, const Team& team) {
     const Matrix &high = call.high, &low = call.low;
     const int blocks = high.blocks(), outputs = high.rows;
-    const Activations x = scratch.input.view(call.rows, high, NEVER);
+    const Activations x = scratch.input.view(call.rows, high, NEVER, false);
     float* maxima = scratch.rows.data();  // [rows, blocks]
     int* chosen = scratch.chosen.data();  // [rows, blocks], of which the first `refined`
     take_rows(kernels, call.x, call.rows, high.columns, call.norm, call.eps, high.columns, x, team);

@@ -32,7 +32,7 @@ void multiply_all(const Kernels& kernels, const Linear& call, const X& x, const 
 
 void reserve(const Kernels& kernels, const Linear& call, Scratch& scratch) {
     if (call.matrix.format != FLOAT32)
-        scratch.input.view(call.rows, call.matrix, kernels.least_wide);
+        scratch.input.view(call.rows, call.matrix, kernels.least_wide, true);
     else if (call.norm)
         grown(scratch.normed, size_t(call.rows) * call.matrix.columns);
 }
@@ -40,7 +40,7 @@ void reserve(const Kernels& kernels, const Linear& call, Scratch& scratch) {
 void run(const Kernels& kernels, const Linear& call, Scratch& scratch, const Team& team) {
     const Matrix& matrix = call.matrix;
     if (matrix.format != FLOAT32) {
-        const Activations x = scratch.input.view(call.rows, matrix, kernels.least_wide);
+        const Activations x = scratch.input.view(call.rows, matrix, kernels.least_wide, true);
         take_rows(kernels, call.x, call.rows, call.stride, call.norm, call.eps, matrix.columns, x, team);
         team.wait();
         return multiply_all(kernels, call, x, team);

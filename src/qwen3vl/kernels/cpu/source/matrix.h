@@ -143,8 +143,8 @@ constexpr int TILE = 64;  // keys that are looked at together
 struct Kernels {
     // out[row][lane] for up to `MOST_ROWS` rows and `MOST_BLOCKS` blocks: out is [rows, count * 16].
     void (*tile)(const Block* blocks, int count, int format, const Activations& x, int first_row, int rows, float* out);
-    // The same for `least_wide` rows or more, up to `WIDE_ROWS`, and up to `WIDE_BLOCKS` blocks: x is rows in tiles. `x` and
-    // `out` have room for rows up to the next multiple of `WHOLE_ROWS`.
+    // The same for a piece of `least_wide` rows or more, up to `WIDE_ROWS`, and up to `WIDE_BLOCKS` blocks: x is rows in
+    // tiles. `x` and `out` have room for rows up to the next multiple of `WHOLE_ROWS`.
     void (*wide)(const Matrix& matrix, const int* blocks, int count, const uint16_t* x, int rows, float* out);
     // A row of `used` numbers, and zeros up to `columns`, into tiles (`Activations`).
     void (*round_row)(const float* x, int used, int columns, uint16_t* tiles, int row);
@@ -189,8 +189,9 @@ struct Kernels {
 
 constexpr int MOST_ROWS = 8;
 constexpr int MOST_BLOCKS = 2;  // at once: with the sums of `MOST_ROWS` rows they fill the registers
-// Of 2,048 columns so many rows fill half of a core's second cache, and their results with so many blocks an eighth. What
-// has to come from the third cache again takes longer than to unpack the blocks again for other rows.
+// Of 2,048 columns so many rows fill half of a core's second cache, and their results with so many blocks an eighth, so that
+// they stay there while all blocks pass by: coming from the third cache again takes longer than to unpack the blocks again
+// for other rows. Of more columns they do not stay.
 constexpr int WIDE_ROWS = 256, WIDE_BLOCKS = 16;
 constexpr int NEVER = 1 << 30;
 constexpr int MOST_SHARED = 16;

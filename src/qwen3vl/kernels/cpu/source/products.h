@@ -125,11 +125,12 @@ inline void multiply_swiglu(const Kernels& kernels, const Matrix& matrix, const 
     }
 }
 
-// Calls work(first row, rows, first block, blocks) for all pairs of some rows and some blocks: all blocks pass by rows that
-// stay in a core's cache.
+// Calls work(first row, rows, first block, blocks) for all pairs of some rows and some blocks. Rows in tiles come in pieces of
+// about one size, which are whole tiles: blocks are unpacked for each.
 template <typename Work>
 void in_pieces(bool tiles, int rows, int first_block, int last_block, int most_blocks, const Work& work) {
-    in_strips(0, rows, tiles ? WIDE_ROWS : rows, [&](int row, int some) {
+    const int pieces = std::max(1, (rows + WIDE_ROWS - 1) / WIDE_ROWS), each = (rows + pieces - 1) / pieces;
+    in_strips(0, rows, tiles ? (each + WHOLE_ROWS - 1) / WHOLE_ROWS * WHOLE_ROWS : rows, [&](int row, int some) {
         in_strips(first_block, last_block, most_blocks, [&](int block, int count) { work(row, some, block, count); });
     });
 }
