@@ -75,6 +75,18 @@ def test_experts_with_many_tokens(packing: Packing, threads: int) -> None:
     assert (y[few] - exact[few]).norm() < 0.03 * exact[few].norm()
 
 
+def test_experts_with_few_tokens_are_products_of_bytes() -> None:
+    gate_up = random_matrix(96, 128, Packing(4, 64), halves=2, batch=4)
+    down = random_matrix(128, 48, Packing(4, 64), batch=4)
+    x, logits = activations(100, 128), torch.randn(100, 4, generator=torch.Generator().manual_seed(3))
+    weights, indices = route(logits, torch.full((100,), 2), 2)
+    assert torch.bincount(indices.flatten()).max() < TILES_FROM
+    y, by_bytes = (
+        grouped_experts(x, gate_up, down, weights, indices, level=each) for each in (Level.AMX, Level.AVX512)
+    )
+    assert torch.equal(y, by_bytes)
+
+
 def test_what_is_no_number_stays_in_its_row() -> None:
     matrix, x = random_matrix(96, 512, Packing(4, 64)), activations(80, 512)
     expected = linear(x, matrix, level=Level.AMX)

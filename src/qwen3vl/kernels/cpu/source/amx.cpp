@@ -18,9 +18,9 @@
 namespace qwen3vl {
 namespace {
 
-constexpr int LEAST_WIDE = 64;   // rows: with 32 VNNI is faster, with 48 as fast
-constexpr int CHUNK = 512;       // columns of two blocks, as bfloat16, fill two thirds of the first cache; 256 are no faster
-constexpr int TILE_BYTES = 64;   // of a row of a tile
+constexpr int LEAST_WIDE = 64;  // rows: with 32 VNNI is faster, with 48 as fast
+constexpr int CHUNK = 512;      // columns: of two blocks, as bfloat16, two thirds of the first cache; 256 are no faster
+constexpr int TILE_BYTES = 64;  // of a row of a tile
 constexpr int TILE_NUMBERS = WHOLE_ROWS * WIDE_DEPTH;
 // Tiles 0 to 3 are sums: of the first rows with both blocks, then of the second. 4 and 5 are rows, 6 and 7 blocks.
 
@@ -204,7 +204,8 @@ bool lent() {
     unsigned a = 0, b = 0, c = 0, d = 0;
     if (!__get_cpuid_count(7, 0, &a, &b, &c, &d)) return false;
     constexpr unsigned TILES = 1u << 24, PRODUCTS = 1u << 22;  // of bfloat16
-    return (d & TILES) && (d & PRODUCTS) && __builtin_cpu_supports("avx512bf16") && syscall(SYS_arch_prctl, ASK, TILE_DATA) == 0;
+    const bool there = (d & TILES) && (d & PRODUCTS) && __builtin_cpu_supports("avx512bf16");
+    return there && syscall(SYS_arch_prctl, ASK, TILE_DATA) == 0;
 }
 
 Kernels with_tiles() {

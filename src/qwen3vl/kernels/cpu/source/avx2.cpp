@@ -142,10 +142,9 @@ constexpr int PRODUCT_ROWS = 2, PRODUCT_VECTORS = 4;
 #include "floats.h"
 #include "choose.h"
 
-constexpr Kernels KERNELS{tile_any,      nullptr,    nullptr,     NEVER,
-                          quantize,      rms_norm,   dot,         dots,       swiglu,    store_sum,  add_weighted,
-                          store_largest, attend_any, attend_many, nullptr,  store_head, turn_head, nullptr,    nullptr,
-                          choose_group};
+constexpr Kernels KERNELS{tile_any, nullptr,    nullptr,   NEVER,        quantize,      rms_norm,     dot,
+                          dots,     swiglu,     store_sum, add_weighted, store_largest, attend_any,   attend_many,
+                          nullptr,  store_head, turn_head, nullptr,      nullptr,       choose_group};
 
 }  // namespace
 
