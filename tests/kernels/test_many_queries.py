@@ -39,8 +39,8 @@ def make(
 
 
 def in_bfloat16(cache: LayerCache, level: Level) -> bool:
-    """Whether queries and weights are rounded to bfloat16, as keys and values are."""
-    return cache.keys.dtype == torch.bfloat16 and multiplies_bfloat16(level)
+    """Whether queries and weights are rounded to bfloat16; no key or value has more bits."""
+    return cache.keys.dtype != torch.float32 and multiplies_bfloat16(level)
 
 
 def definition(
@@ -81,7 +81,9 @@ def test_prompts_equal_the_definition(
     expected = definition(query, group, cache, dim**-0.5, rounded=rounded)
     if rounded:  # then weights are too, each to 8 bits
         assert (out - expected).norm() < 2e-3 * expected.norm()
-        floats = LayerCache(cache.keys.float(), cache.values.float())
+        scales = [each[..., None] for each in (cache.key_scales, cache.value_scales) if each is not None]
+        keys, values = (part.float() for part in (cache.keys, cache.values))
+        floats = LayerCache(keys * scales[0], values * scales[1]) if scales else LayerCache(keys, values)
         assert not torch.equal(out, paged_attention(query, floats, [group], dim**-0.5, level=level))
     torch.testing.assert_close(out.double(), expected, rtol=4e-3 if rounded else 1e-4, atol=1.5e-2 if rounded else 1e-5)
 

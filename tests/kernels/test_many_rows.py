@@ -18,7 +18,7 @@ PACKINGS = [
     *(Packing(bits, group) for bits in (4, 8) for group in (32, 64, 128)),
 ]
 ROWS = [7, 8, 9, 15, 33, 63, 64, 65, 145]
-TILES_FROM = 64
+TILES_FROM = 25
 
 
 def random_matrix(

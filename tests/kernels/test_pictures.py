@@ -13,7 +13,12 @@ from qwen3vl.kernels.rotary import apply_rotary
 SHAPES = [(3, 24), (2, 64), (1, 72), (2, 80), (1, 6)]  # heads and their size
 PICTURES: list[Segments] = [[(1, 1)], [(2, 6), (1, 4), (3, 5)], [(1, 64), (1, 300)], [(2, 130)]]
 
-has_bfloat16 = pytest.mark.skipif(not multiplies_bfloat16(Level.AVX512), reason="no products of bfloat16 here")
+LEVELS = [
+    pytest.param(
+        level, id=level.name.lower(), marks=pytest.mark.skipif(not multiplies_bfloat16(level), reason="not here")
+    )
+    for level in (Level.AVX512, Level.AMX)
+]
 
 
 def make(segments: Segments, heads: int, size: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -44,39 +49,41 @@ def test_pictures_do_not_see_each_other(segments: Segments, heads: int, size: in
     torch.testing.assert_close(out.double(), definition(qkv, *angles, segments, 0.2), rtol=1e-5, atol=1e-5)
 
 
-@has_bfloat16
+@pytest.mark.parametrize("level", LEVELS)
 @pytest.mark.parametrize("segments", PICTURES, ids=str)
 @pytest.mark.parametrize(("heads", "size"), SHAPES)
-def test_the_kernel_is_as_exact_as_its_type(segments: Segments, heads: int, size: int, threads: int) -> None:
+def test_the_kernel_is_as_exact_as_its_type(
+    segments: Segments, heads: int, size: int, level: Level, threads: int
+) -> None:
     """Scores large enough that a few keys have most of the weight."""
     qkv, *angles = make(segments, heads, size)
     qkv = (2 * qkv).bfloat16()
-    out = picture_attention(qkv, *angles, segments, 0.3, level=Level.AVX512)
+    out = picture_attention(qkv, *angles, segments, 0.3, level=level)
     expected = definition(qkv, *angles, segments, 0.3)
     assert out.dtype == torch.bfloat16
     assert (out.double() - expected).norm() < 0.01 * expected.norm()
     assert (out.double() - expected).abs().max() < 0.06 * expected.abs().max()
 
 
-@has_bfloat16
-def test_scores_that_grow_from_tile_to_tile_and_large_ones_do_not_overflow() -> None:
+@pytest.mark.parametrize("level", LEVELS)
+def test_scores_that_grow_from_tile_to_tile_and_large_ones_do_not_overflow(level: Level) -> None:
     qkv, *angles = make([(1, 400)], 2, 64)
     qkv[:, 1] *= torch.linspace(0, 40, 400)[:, None, None]
     qkv = qkv.bfloat16()
-    out = picture_attention(qkv, *angles, [(1, 400)], 1.0, level=Level.AVX512)
+    out = picture_attention(qkv, *angles, [(1, 400)], 1.0, level=level)
     expected = definition(qkv, *angles, [(1, 400)], 1.0)
     assert (out.double() - expected).norm() < 0.03 * expected.norm()
 
 
-@has_bfloat16
+@pytest.mark.parametrize("level", LEVELS)
 @pytest.mark.parametrize("part", [0, 1, 2], ids=["query", "key", "value"])
-def test_what_is_not_a_number_stays_in_its_picture(part: int) -> None:
+def test_what_is_not_a_number_stays_in_its_picture(part: int, level: Level) -> None:
     segments: Segments = [(2, 37)]
     qkv, *angles = make(segments, 2, 32)
     qkv = qkv.bfloat16()
-    whole = picture_attention(qkv, *angles, segments, 0.2, level=Level.AVX512)
+    whole = picture_attention(qkv, *angles, segments, 0.2, level=level)
     qkv[5, part, 1] = torch.nan
-    out = picture_attention(qkv, *angles, segments, 0.2, level=Level.AVX512)
+    out = picture_attention(qkv, *angles, segments, 0.2, level=level)
     assert torch.equal(out[37:], whole[37:])
     assert torch.equal(out[:, 0], whole[:, 0])
     assert out[5, 1].isnan().any()

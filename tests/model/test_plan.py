@@ -93,7 +93,7 @@ def test_steps_give_what_the_layers_give(
     """Steps of several sizes over one cache: one sequence, several, chunks beside them, a table of blocks that outgrows
     its room, and one size again. A norm that differs in the last bit turns the rounding of an activation here and there
     (most in a mixture, whose experts then differ), so that single tokens may be off by a little. Over a cache in
-    bfloat16 layers multiply a chunk's queries in bfloat16 too, and steps one by one do not.
+    bfloat16 or int8 layers multiply a chunk's queries in bfloat16, and steps one by one do not.
     """
     caches = [empty_cache(network.config, stored) for _ in range(2)]
     steps: list[Lengths] = [[(9, 9)], [(1, 10)], [(1, 10), (1, 3), (1, 1)], [(1, 7), (4, 12), (2, 2)]]
@@ -115,8 +115,11 @@ def test_steps_give_what_the_layers_give(
                     mine.copy_(theirs)
     assert plans[0] is not None
     assert all(plan is plans[0] for plan in plans), "made once, used by all steps"
-    assert torch.cat(errors).median() < 1e-5
-    assert torch.cat(errors).max() < (0.3 if stored == torch.bfloat16 and multiplies_bfloat16() else 0.1)
+    rounded = stored != torch.float32 and multiplies_bfloat16()
+    alike = [error for error, lengths in zip(errors, steps, strict=True) if not rounded or lengths[-1][0] == 1]
+    assert len(alike) >= 5
+    assert torch.cat(alike).median() < 1e-5
+    assert torch.cat(errors).max() < (0.3 if rounded else 0.1)
 
 
 def test_a_plan_is_for_few_tokens_without_pictures(network: Qwen3VL, monkeypatch: pytest.MonkeyPatch) -> None:

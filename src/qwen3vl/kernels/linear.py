@@ -1,7 +1,7 @@
 """Products with a weight matrix, with what stands before and after them in one pass.
 
 A weight is a plain tensor, [out, in], or a `PackedMatrix`. On a CPU packed weights meet activations in float32, which
-are rounded on the way: to bytes group by group, or 64 rows and more to bfloat16 where there are tiles. A few rows with
+are rounded on the way: to bytes group by group, or 25 rows and more to bfloat16 where there are tiles. A few rows with
 plain weights in float32 are compiled too: what torch takes to begin a product is longer than a small one.
 """
 

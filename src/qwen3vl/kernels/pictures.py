@@ -25,8 +25,8 @@ def picture_attention(
     """Turns queries and keys by their angles, then lets the tokens of each picture see each other.
 
     qkv: [tokens, 3, heads, d]; cos, sin: [tokens, 1, d / 2] float32. Returns [tokens, heads, d]. There is a kernel for
-    bfloat16 on CPUs that multiply it in vectors, where torch's attention is slower than in float32; in tiles (AMX)
-    torch is fast. `level`: the CPU's instruction set, for tests; None takes the best.
+    bfloat16 on CPUs that multiply it, in vectors or in tiles. `level`: the CPU's instruction set, for tests; None takes
+    the best.
     """
     if not compiled(qkv, level):
         return picture_attention_reference(qkv, cos, sin, segments, scale)
@@ -55,7 +55,7 @@ def compiled(qkv: torch.Tensor, level: cpu.Level | None = None) -> bool:
         and qkv.dtype == torch.bfloat16
         and qkv.shape[-1] % 2 == 0
         and qkv.shape[-1] <= cpu.LARGEST_HEAD
-        and level is cpu.Level.AVX512
+        and level >= cpu.Level.AVX512
         and cpu.multiplies_bfloat16(level)
     )
 

@@ -13,29 +13,16 @@
 
 #include <algorithm>
 
-#include "matrix.h"
+#include "tiles.h"
 
 namespace qwen3vl {
 namespace {
 
-constexpr int LEAST_WIDE = 64;  // rows: with 32 VNNI is faster, with 48 as fast
+constexpr int LEAST_WIDE = 25;  // rows, for which VNNI unpacks a fourth time; with 24 neither is faster at all hours
 constexpr int CHUNK = 512;      // columns: of two blocks, as bfloat16, two thirds of the first cache; 256 are no faster
-constexpr int TILE_BYTES = 64;  // of a row of a tile
+constexpr int FEW_CHUNK = 128;  // where all rows' sums stay in tiles: then what is unpacked stays in the first cache
 constexpr int TILE_NUMBERS = WHOLE_ROWS * WIDE_DEPTH;
 // Tiles 0 to 3 are sums: of the first rows with both blocks, then of the second. 4 and 5 are rows, 6 and 7 blocks.
-
-struct alignas(64) Shapes {  // as the processor reads it
-    uint8_t palette = 1;
-    uint8_t start = 0;
-    uint8_t reserved[14] = {};
-    uint16_t bytes[16] = {};  // of a row
-    uint8_t rows[16] = {};
-
-    Shapes() {
-        std::fill_n(bytes, 8, uint16_t(TILE_BYTES));
-        std::fill_n(rows, 8, uint8_t(WHOLE_ROWS));
-    }
-};
 
 // Column 0 .. 7 (int8: 0 .. 3) of each of a vector's outputs, as a float that is too large by a power of two: the code is
 // put where the mantissa of that power has its ones.
@@ -68,66 +55,85 @@ inline void unpack_two(__m512i packed, __m512 scale, __m512 offset, uint16_t* ou
 // Some columns of up to two blocks, and where they go as bfloat16: for each two columns 64 bytes, 2 of each of the 16 outputs.
 struct Pair {
     Block blocks[2];
-    int count, format, group, first, columns;
+    int count, at;  // the latter: of the first, among those that are asked for
+    int format, group, first, columns;
     uint16_t* out;  // [2][CHUNK][16]
 
     int step() const { return format == INT4 ? 8 : 4; }  // columns in 64 bytes of codes
     int steps() const { return count * columns / step(); }
 
-    void unpack(int from, int to) const {
-        for (int i = from; i < to; ++i) format == INT4 ? unpack_step<INT4>(i) : unpack_step<INT8>(i);
-    }
-
-    // Part `index` of `parts` into the second cache: each block's codes lie in another place of memory, which no processor
-    // foresees.
-    void fetch(int index, int parts) const {
-        for (int b = 0; b < count; ++b) {
-            const uint8_t* from = blocks[b].codes(first / group);
-            const int lines = columns / group * blocks[b].group_bytes / 64 + 1;
-            for (int line = lines * index / parts; line < lines * (index + 1) / parts; ++line)
-                _mm_prefetch(reinterpret_cast<const char*>(from) + 64 * line, _MM_HINT_T1);
-        }
+    // Unpacks some steps, and has as much of `later` brought into the second cache.
+    void unpack(int from, int to, const Pair& later) const {
+        while (from < to) from += format == INT4 ? unpack_some<INT4>(from, to, later) : unpack_some<INT8>(from, to, later);
     }
 
   private:
-    template <int FORMAT>
-    void unpack_step(int index) const {
-        constexpr int STEP = FORMAT == INT4 ? 8 : 4;
-        constexpr float MIDDLE = FORMAT == INT4 ? 128 + 8 : 256 + 128;
-        const int steps = columns / STEP, b = index / steps, at = index % steps * STEP, k = first + at;
-        const __m512 scale =
-            _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(blocks[b].scales(k / group))));
-        const __m512 offset = _mm512_mul_ps(scale, _mm512_set1_ps(-MIDDLE));
-        const __m512i packed = _mm512_loadu_si512(blocks[b].codes(k / group) + size_t(k % group) * TILE_BYTES / STEP);
-        uint16_t* to = out + (b * CHUNK + at) * LANES;
-        unpack_two<FORMAT, 0>(packed, scale, offset, to);
-        unpack_two<FORMAT, 2>(packed, scale, offset, to);
-        if constexpr (FORMAT == INT4) {
-            unpack_two<FORMAT, 4>(packed, scale, offset, to);
-            unpack_two<FORMAT, 6>(packed, scale, offset, to);
-        }
+    struct Place {
+        int block, column;      // the latter from `first` on
+        int inside;             // columns before it in its group
+        const uint8_t* group;
+    };
+
+    Place place(int index) const {
+        const int each = columns / step(), block = index >= each, column = (index - block * each) * step();
+        const int k = first + column;  // a group has a power of two of columns
+        return {block, column, k & (group - 1), blocks[block].codes(k >> __builtin_ctz(group))};
     }
+
+    // Steps up to the end of a group; returns their number.
+    template <int FORMAT>
+    int unpack_some(int from, int to, const Pair& later) const {
+        constexpr int STEP = FORMAT == INT4 ? 8 : 4, BYTES = TILE_BYTES / STEP;  // of a column of 16 outputs
+        constexpr float MIDDLE = FORMAT == INT4 ? 128 + 8 : 256 + 128;
+        const Place at = place(from);
+        const int some = std::min(to - from, (group - at.inside) / STEP);
+        const uint8_t *codes = at.group + at.inside * BYTES, *ahead = codes;
+        if (from < later.steps()) {
+            const Place then = later.place(from);
+            ahead = then.group + then.inside * BYTES;
+        }
+        const auto* scales = reinterpret_cast<const __m256i*>(at.group + blocks[at.block].code_bytes);
+        const __m512 scale = _mm512_cvtph_ps(_mm256_loadu_si256(scales));
+        const __m512 offset = _mm512_mul_ps(scale, _mm512_set1_ps(-MIDDLE));
+        uint16_t* to_columns = out + (at.block * CHUNK + at.column) * LANES;
+        for (int i = 0; i < some; ++i, codes += TILE_BYTES, ahead += TILE_BYTES, to_columns += STEP * LANES) {
+            _mm_prefetch(reinterpret_cast<const char*>(ahead), _MM_HINT_T1);
+            const __m512i packed = _mm512_loadu_si512(codes);
+            unpack_two<FORMAT, 0>(packed, scale, offset, to_columns);
+            unpack_two<FORMAT, 2>(packed, scale, offset, to_columns);
+            if constexpr (FORMAT == INT4) {
+                unpack_two<FORMAT, 4>(packed, scale, offset, to_columns);
+                unpack_two<FORMAT, 6>(packed, scale, offset, to_columns);
+            }
+        }
+        return some;
+    }
+};
+
+// A product over some of the columns, of all. `held`: sums stay in tiles from the first columns to the last, else in memory.
+struct Part {
+    bool first, last, held;
 };
 
 // out[16 R][stride] = (or +=) products of R times 16 rows with C blocks over some columns. x: of the first tile; `next_rows`
 // numbers to the tile of the 16 rows below. Beside that, `each` steps of unpacking `next` from `from` on for each tile of
 // columns: tiles have a unit of their own, and vectors have nothing else to do.
 template <int R, int C>
-void products(const uint16_t* x, size_t next_rows, const uint16_t* weights, int columns, bool add, float* out,
-              size_t stride, const Pair& next, int from, int each) {
-    __asm__ volatile("" ::: "memory");  // tiles are loaded from what the compiler may not have stored yet
+void products(const uint16_t* x, size_t next_rows, const uint16_t* weights, int columns, Part part, float* out,
+              size_t stride, const Pair& next, const Pair& after, int from, int each) {
+    finish_stores();
     const size_t bytes = stride * sizeof(float);
     float* below = out + WHOLE_ROWS * stride;
-    if (add) {
-        _tile_loadd(0, out, bytes);
-        if (C == 2) _tile_loadd(1, out + LANES, bytes);
-        if (R == 2) _tile_loadd(2, below, bytes);
-        if (R == 2 && C == 2) _tile_loadd(3, below + LANES, bytes);
-    } else {
+    if (part.first) {
         _tile_zero(0);
         _tile_zero(1);
         _tile_zero(2);
         _tile_zero(3);
+    } else if (!part.held) {
+        _tile_loadd(0, out, bytes);
+        if (C == 2) _tile_loadd(1, out + LANES, bytes);
+        if (R == 2) _tile_loadd(2, below, bytes);
+        if (R == 2 && C == 2) _tile_loadd(3, below + LANES, bytes);
     }
     for (int k = 0; k < columns; k += WIDE_DEPTH, x += TILE_NUMBERS, weights += TILE_NUMBERS) {
         _tile_loadd(6, weights, TILE_BYTES);
@@ -142,9 +148,10 @@ void products(const uint16_t* x, size_t next_rows, const uint16_t* weights, int 
             _tile_dpbf16ps(2, 5, 6);
             if (C == 2) _tile_dpbf16ps(3, 5, 7);
         }
-        next.unpack(from, std::min(from + each, next.steps()));
+        next.unpack(from, std::min(from + each, next.steps()), after);
         from += each;
     }
+    if (part.held && !part.last) return;
     _tile_stored(0, out, bytes);
     if (C == 2) _tile_stored(1, out + LANES, bytes);
     if (R == 2) _tile_stored(2, below, bytes);
@@ -152,39 +159,43 @@ void products(const uint16_t* x, size_t next_rows, const uint16_t* weights, int 
 }
 
 // Two blocks at a time meet all rows, over a chunk of columns, whose weights stay near. Meanwhile the next two are unpacked,
-// and the two after those fetched.
+// and the two after those fetched: they may lie in another place of memory, which no processor foresees.
+//
+// Up to 32 rows have all their sums in tiles, so that a pair of blocks goes through its chunks at once. Of more rows a chunk
+// meets all blocks before the next: it stays in the second cache meanwhile.
 void wide(const Matrix& matrix, const int* blocks, int count, const uint16_t* x, int rows, float* out) {
     alignas(64) uint16_t weights[2][2 * CHUNK * LANES];
-    const Shapes shapes;
-    __asm__ volatile("ldtilecfg %0" ::"m"(shapes) : "memory");
-    const int columns = matrix.padded_columns(), tiles = (rows + WHOLE_ROWS - 1) / WHOLE_ROWS;
-    const int pairs = (count + 1) / 2, units = pairs * ((columns + CHUNK - 1) / CHUNK), rounds = (tiles + 1) / 2;
+    const Tiles tiles;
+    const int columns = matrix.padded_columns(), rounds = (rows + 2 * WHOLE_ROWS - 1) / (2 * WHOLE_ROWS);
+    const bool held = rounds == 1;
+    const int chunk = held ? FEW_CHUNK : CHUNK, chunks = (columns + chunk - 1) / chunk;
+    const int pairs = (count + 1) / 2, units = pairs * chunks;
     const size_t stride = size_t(count) * LANES, next_rows = size_t(columns) * WHOLE_ROWS;
     const auto pair_of = [&](int unit) {  // none after the last
-        const int first = unit / pairs * CHUNK, b = unit % pairs * 2;
-        Pair pair{{}, 0, matrix.format, matrix.group, first, std::min(CHUNK, columns - first), weights[unit % 2]};
+        const int first = (held ? unit % chunks : unit / pairs) * chunk, b = (held ? unit / chunks : unit % pairs) * 2;
+        Pair pair{{}, 0, b, matrix.format, matrix.group, first, std::min(chunk, columns - first), weights[unit % 2]};
         if (unit >= units) return pair;
         pair.count = std::min(2, count - b);
         for (int i = 0; i < pair.count; ++i) pair.blocks[i] = block_of(matrix, blocks[b + i]);
         return pair;
     };
     Pair now = pair_of(0), next = pair_of(1);
-    now.unpack(0, now.steps());
+    now.unpack(0, now.steps(), next);
     for (int unit = 0; unit < units; ++unit) {
         const Pair after = pair_of(unit + 2);
+        const Part part{now.first == 0, now.first + now.columns == columns, held};
         const int depth = now.columns / WIDE_DEPTH, each = (next.steps() + depth * rounds - 1) / (depth * rounds);
         for (int round = 0; round < rounds; ++round) {
-            const uint16_t* from = x + next_rows * 2 * round + size_t(now.first) * WHOLE_ROWS;
-            float* to = out + stride * WHOLE_ROWS * 2 * round + unit % pairs * 2 * LANES;
-            const bool two = 2 * round + 1 < tiles;
+            const int row = 2 * WHOLE_ROWS * round;
+            const uint16_t* from = x + size_t(columns) * row + size_t(now.first) * WHOLE_ROWS;
+            const bool two = row + WHOLE_ROWS < rows;
             const auto multiply = now.count == 2 ? (two ? products<2, 2> : products<1, 2>)
                                                  : (two ? products<2, 1> : products<1, 1>);
-            after.fetch(round, rounds);
-            multiply(from, next_rows, now.out, now.columns, now.first > 0, to, stride, next, round * depth * each, each);
+            multiply(from, next_rows, now.out, now.columns, part, out + stride * row + now.at * LANES, stride, next, after,
+                     round * depth * each, each);
         }
         now = next, next = after;
     }
-    __asm__ volatile("tilerelease" ::: "memory");  // a thread that holds no tiles is cheaper to switch from
 }
 
 // A row of `used` numbers, and zeros up to `columns`, into tiles of 16 rows by 32 columns.
@@ -213,6 +224,7 @@ Kernels with_tiles() {
     kernels.wide = wide;
     kernels.round_row = round_row;
     kernels.least_wide = LEAST_WIDE;
+    add_tiles(kernels);
     return kernels;
 }
 

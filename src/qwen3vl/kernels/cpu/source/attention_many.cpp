@@ -41,7 +41,7 @@ void run(const Kernels& kernels, const ManyAttention& call, Scratch&, const Team
     units.cut(call);  // each thread for itself, as in `experts`
     const int size = call.cache.head_size, shared = call.heads / call.cache.kv_heads, most = heads_of(call);
     const size_t stride = size_t(call.heads) * size;
-    const bool bfloat16 = call.cache.format == BFLOAT16 && kernels.attend_many_bfloat16;
+    const bool bfloat16 = call.cache.format != FLOAT32 && kernels.attend_many_bfloat16;
     const auto attend = bfloat16 ? kernels.attend_many_bfloat16 : kernels.attend_many;
     team.share(int(units.all.size()), 1, [&](int first, int last) {
         thread_local std::vector<float> room;

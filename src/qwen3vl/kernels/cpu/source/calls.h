@@ -178,7 +178,7 @@ struct Quantized {
     Activations view(int rows, const Matrix& matrix, int least_wide, bool all) {
         const int columns = matrix.padded_columns(), groups = matrix.groups(), pitched = pitch(rows);
         const bool wide = rows >= least_wide;
-        const size_t whole = size_t(rows + WHOLE_ROWS - 1) / WHOLE_ROWS * WHOLE_ROWS, bytes = wide && all ? 0 : rows;
+        const size_t whole = round_up(rows, WHOLE_ROWS), bytes = wide && all ? 0 : rows;
         return {grown(codes, bytes * stride(columns)),
                 grown(scales, bytes ? size_t(pitched) * groups : 0),
                 grown(sums, bytes ? size_t(pitched) * groups : 0),

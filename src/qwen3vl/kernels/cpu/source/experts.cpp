@@ -40,7 +40,7 @@ struct Pairs {
         rows = 0;
         for (int e = 0; e < call.experts; ++e) {
             if (counts[e]) used.push_back(e);
-            if (counts[e] >= least_wide) rows = (rows + WHOLE_ROWS - 1) / WHOLE_ROWS * WHOLE_ROWS;
+            if (counts[e] >= least_wide) rows = round_up(rows, WHOLE_ROWS);
             starts[e] = rows;
             rows += counts[e];
         }

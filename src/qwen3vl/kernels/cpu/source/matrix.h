@@ -23,6 +23,8 @@ enum Level : int32_t { NONE = 0, AVX2 = 1, AVX512 = 2, AMX = 3 };
 constexpr int LANES = 16;
 constexpr int WHOLE_ROWS = 16, WIDE_DEPTH = 32;  // of a tile of bfloat16
 
+constexpr int round_up(int count, int multiple) { return (count + multiple - 1) / multiple * multiple; }
+
 // As Python hands it over.
 struct Matrix {
     const uint8_t* data;
@@ -33,7 +35,7 @@ struct Matrix {
     int32_t format;   // FLOAT32, INT8 or INT4; in `lookup` BFLOAT16 too, which has rows alone
 
     int groups() const { return (columns + group - 1) / group; }
-    int padded_columns() const { return groups() * group; }
+    int padded_columns() const { return round_up(columns, group); }
     int half_blocks() const { return (rows + LANES - 1) / LANES; }
     int blocks() const { return half_blocks() * halves; }
     int code_bytes() const { return group * LANES * format / 8; }  // of a group
@@ -109,15 +111,15 @@ struct Picture {
     const uint16_t* qkv;    // the head's query of the first token; its key and value stand `hidden` and twice that behind
     const float* cosines;   // [length, size / 2]
     const float* sines;
-    uint16_t* keys;         // packed: [blocks of 16 tokens][size / 2][16][2]
-    uint16_t* values;       // packed: [pairs of tokens][padded size][2]
+    uint16_t* keys;         // packed: [blocks of 16 tokens][deep size / 2][16][2]
+    uint16_t* values;       // packed: [pairs of tokens][padded size][2]; tokens up to whole tiles are 0
     uint16_t* y;            // of the first token
     size_t stride;          // from a token's query to the next
     int hidden;             // from a token's y to the next
     int length, size;
 
-    static int padded_size(int size) { return (size + LANES - 1) / LANES * LANES; }
-    int padded_size() const { return padded_size(size); }
+    int padded_size() const { return round_up(size, LANES); }
+    int deep_size() const { return round_up(size, WIDE_DEPTH); }
 };
 
 // Codes and scales of a matrix.
@@ -170,7 +172,7 @@ struct Kernels {
     // Some queries over all keys that they see. room: `many_floats` numbers.
     void (*attend_many)(const Cache& cache, const int64_t* table, int head, const Queries& some, float scale,
                         float* room);
-    // The same over a cache of bfloat16, in products of bfloat16. Null: as with `pack_keys`.
+    // The same in products of bfloat16, over a cache of bfloat16 or bytes. Null: as with `pack_keys`.
     void (*attend_many_bfloat16)(const Cache& cache, const int64_t* table, int head, const Queries& some, float scale,
                                  float* room);
     // Writes one head of a token's key or value to its slot.
@@ -202,6 +204,7 @@ constexpr size_t many_floats(int head_size) {
 }
 
 void add_bfloat16(Kernels& kernels);  // what needs its products
+void add_tiles(Kernels& kernels);     // the same in tiles
 const Kernels* avx2_kernels();
 const Kernels* avx512_kernels();
 const Kernels* amx_kernels();  // null: the compiler knows no tiles, or the system does not lend them

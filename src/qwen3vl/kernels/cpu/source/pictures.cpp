@@ -16,17 +16,17 @@ int length_of(const PictureAttention& call, int picture) {
     return int(call.starts[picture + 1] - call.starts[picture]);
 }
 
-size_t in_blocks(int tokens) { return size_t(tokens + LANES - 1) / LANES * LANES; }
+size_t in_tiles(int tokens) { return size_t(round_up(tokens, WIDE_DEPTH)); }
 
 struct Units {
-    std::vector<size_t> packed;  // tokens before each picture, in whole blocks
+    std::vector<size_t> packed;  // tokens before each picture, in whole tiles
     std::vector<Unit> all;
 
     void cut(const PictureAttention& call) {
         packed.assign(1, 0), all.clear();
         for (int p = 0; p < call.pictures; ++p) {
             const int length = length_of(call, p);
-            packed.push_back(packed.back() + in_blocks(length));
+            packed.push_back(packed.back() + in_tiles(length));
             for (int h = 0; h < call.heads; ++h)
                 for (int first = 0; first < length; first += QUERIES)
                     all.push_back({p, h, first, std::min(QUERIES, length - first)});
@@ -36,24 +36,24 @@ struct Units {
 
 // Numbers of a token's packed key and value.
 size_t packed_size(const PictureAttention& call) {
-    return size_t(call.head_size) + Picture::padded_size(call.head_size);
+    return size_t(round_up(call.head_size, WIDE_DEPTH)) + round_up(call.head_size, LANES);
 }
 
 Picture picture_of(const PictureAttention& call, const Units& units, const Unit& unit, uint16_t* room) {
     const size_t first = size_t(call.starts[unit.picture]), head = size_t(unit.head) * call.head_size;
-    const size_t blocks = units.packed[unit.picture + 1] - units.packed[unit.picture];
-    uint16_t* keys = room + packed_size(call) * (units.packed[unit.picture] * call.heads + blocks * unit.head);
+    const size_t tokens = units.packed[unit.picture + 1] - units.packed[unit.picture];
+    uint16_t* keys = room + packed_size(call) * (units.packed[unit.picture] * call.heads + tokens * unit.head);
     Picture picture;
+    picture.size = call.head_size;
     picture.hidden = call.heads * call.head_size;
     picture.stride = size_t(3) * picture.hidden;
     picture.qkv = call.qkv + picture.stride * first + head;
     picture.cosines = call.cosines + first * (call.head_size / 2);
     picture.sines = call.sines + first * (call.head_size / 2);
     picture.keys = keys;
-    picture.values = keys + blocks * call.head_size;
+    picture.values = keys + tokens * picture.deep_size();
     picture.y = call.y + picture.hidden * first + head;
     picture.length = length_of(call, unit.picture);
-    picture.size = call.head_size;
     return picture;
 }
 
@@ -61,7 +61,7 @@ Picture picture_of(const PictureAttention& call, const Units& units, const Unit&
 
 void reserve(const Kernels&, const PictureAttention& call, Scratch& scratch) {
     size_t tokens = 0;
-    for (int p = 0; p < call.pictures; ++p) tokens += in_blocks(length_of(call, p));
+    for (int p = 0; p < call.pictures; ++p) tokens += in_tiles(length_of(call, p));
     grown(scratch.packed, tokens * call.heads * packed_size(call));
 }
 

@@ -130,7 +130,7 @@ inline void multiply_swiglu(const Kernels& kernels, const Matrix& matrix, const 
 template <typename Work>
 void in_pieces(bool tiles, int rows, int first_block, int last_block, int most_blocks, const Work& work) {
     const int pieces = std::max(1, (rows + WIDE_ROWS - 1) / WIDE_ROWS), each = (rows + pieces - 1) / pieces;
-    in_strips(0, rows, tiles ? (each + WHOLE_ROWS - 1) / WHOLE_ROWS * WHOLE_ROWS : rows, [&](int row, int some) {
+    in_strips(0, rows, tiles ? round_up(each, WHOLE_ROWS) : rows, [&](int row, int some) {
         in_strips(first_block, last_block, most_blocks, [&](int block, int count) { work(row, some, block, count); });
     });
 }
