@@ -15,7 +15,7 @@ from tests.kernels.test_many_rows import PACKINGS, TILES_FROM, random_matrix
 pytestmark = pytest.mark.skipif(best_level() < Level.AMX, reason="not on this processor")
 
 # Around whole tiles, pairs of them, and what is multiplied at a time.
-ROWS = [25, 32, 33, 64, 65, 113, 255, 256, 257, 330]
+ROWS = [25, 32, 33, 48, 49, 64, 65, 113, 255, 256, 257, 330]
 NEAR = 4e-3  # two factors of 8 bits each; bytes with outliers among them miss by three times that and more
 
 

@@ -22,7 +22,8 @@ constexpr int LEAST_WIDE = 25;  // rows, for which VNNI unpacks a fourth time; w
 constexpr int CHUNK = 512;      // columns: of two blocks, as bfloat16, two thirds of the first cache; 256 are no faster
 constexpr int FEW_CHUNK = 128;  // where all rows' sums stay in tiles: then what is unpacked stays in the first cache
 constexpr int TILE_NUMBERS = WHOLE_ROWS * WIDE_DEPTH;
-// Tiles 0 to 3 are sums: of the first rows with both blocks, then of the second. 4 and 5 are rows, 6 and 7 blocks.
+// Tiles 0 to 3 are sums: of the first rows with both blocks, then of the second. 4 and 5 are rows, 6 and 7 blocks. Or 4 and 5
+// are sums of third rows: then 6 is rows, 7 a block.
 
 // Column 0 .. 7 (int8: 0 .. 3) of each of a vector's outputs, as a float that is too large by a power of two: the code is
 // put where the mantissa of that power has its ones.
@@ -123,12 +124,14 @@ void products(const uint16_t* x, size_t next_rows, const uint16_t* weights, int 
               size_t stride, const Pair& next, const Pair& after, int from, int each) {
     finish_stores();
     const size_t bytes = stride * sizeof(float);
-    float* below = out + WHOLE_ROWS * stride;
+    float *below = out + WHOLE_ROWS * stride, *third = below + WHOLE_ROWS * stride;
     if (part.first) {
         _tile_zero(0);
         _tile_zero(1);
         _tile_zero(2);
         _tile_zero(3);
+        _tile_zero(4);
+        _tile_zero(5);
     } else if (!part.held) {
         _tile_loadd(0, out, bytes);
         if (C == 2) _tile_loadd(1, out + LANES, bytes);
@@ -136,17 +139,35 @@ void products(const uint16_t* x, size_t next_rows, const uint16_t* weights, int 
         if (R == 2 && C == 2) _tile_loadd(3, below + LANES, bytes);
     }
     for (int k = 0; k < columns; k += WIDE_DEPTH, x += TILE_NUMBERS, weights += TILE_NUMBERS) {
-        _tile_loadd(6, weights, TILE_BYTES);
-        _tile_loadd(4, x, TILE_BYTES);
-        _tile_dpbf16ps(0, 4, 6);
-        if (C == 2) {
-            _tile_loadd(7, weights + CHUNK * LANES, TILE_BYTES);
-            _tile_dpbf16ps(1, 4, 7);
-        }
-        if (R == 2) {
-            _tile_loadd(5, x + next_rows, TILE_BYTES);
-            _tile_dpbf16ps(2, 5, 6);
-            if (C == 2) _tile_dpbf16ps(3, 5, 7);
+        if (R == 3) {
+            _tile_loadd(7, weights, TILE_BYTES);
+            _tile_loadd(6, x, TILE_BYTES);
+            _tile_dpbf16ps(0, 6, 7);
+            _tile_loadd(6, x + next_rows, TILE_BYTES);
+            _tile_dpbf16ps(2, 6, 7);
+            _tile_loadd(6, x + 2 * next_rows, TILE_BYTES);
+            _tile_dpbf16ps(4, 6, 7);
+            if (C == 2) {
+                _tile_loadd(7, weights + CHUNK * LANES, TILE_BYTES);
+                _tile_dpbf16ps(5, 6, 7);
+                _tile_loadd(6, x + next_rows, TILE_BYTES);
+                _tile_dpbf16ps(3, 6, 7);
+                _tile_loadd(6, x, TILE_BYTES);
+                _tile_dpbf16ps(1, 6, 7);
+            }
+        } else {
+            _tile_loadd(6, weights, TILE_BYTES);
+            _tile_loadd(4, x, TILE_BYTES);
+            _tile_dpbf16ps(0, 4, 6);
+            if (C == 2) {
+                _tile_loadd(7, weights + CHUNK * LANES, TILE_BYTES);
+                _tile_dpbf16ps(1, 4, 7);
+            }
+            if (R == 2) {
+                _tile_loadd(5, x + next_rows, TILE_BYTES);
+                _tile_dpbf16ps(2, 5, 6);
+                if (C == 2) _tile_dpbf16ps(3, 5, 7);
+            }
         }
         next.unpack(from, std::min(from + each, next.steps()), after);
         from += each;
@@ -154,20 +175,25 @@ void products(const uint16_t* x, size_t next_rows, const uint16_t* weights, int 
     if (part.held && !part.last) return;
     _tile_stored(0, out, bytes);
     if (C == 2) _tile_stored(1, out + LANES, bytes);
-    if (R == 2) _tile_stored(2, below, bytes);
-    if (R == 2 && C == 2) _tile_stored(3, below + LANES, bytes);
+    if (R >= 2) _tile_stored(2, below, bytes);
+    if (R >= 2 && C == 2) _tile_stored(3, below + LANES, bytes);
+    if (R == 3) _tile_stored(4, third, bytes);
+    if (R == 3 && C == 2) _tile_stored(5, third + LANES, bytes);
 }
+
+constexpr decltype(&products<1, 1>) PRODUCTS[2][3] = {{products<1, 1>, products<2, 1>, products<3, 1>},
+                                                       {products<1, 2>, products<2, 2>, products<3, 2>}};
 
 // Two blocks at a time meet all rows, over a chunk of columns, whose weights stay near. Meanwhile the next two are unpacked,
 // and the two after those fetched: they may lie in another place of memory, which no processor foresees.
 //
-// Up to 32 rows have all their sums in tiles, so that a pair of blocks goes through its chunks at once. Of more rows a chunk
+// Up to 48 rows have all their sums in tiles, so that a pair of blocks goes through its chunks at once. Of more rows a chunk
 // meets all blocks before the next: it stays in the second cache meanwhile.
 void wide(const Matrix& matrix, const int* blocks, int count, const uint16_t* x, int rows, float* out) {
     alignas(64) uint16_t weights[2][2 * CHUNK * LANES];
     const Tiles tiles;
-    const int columns = matrix.padded_columns(), rounds = (rows + 2 * WHOLE_ROWS - 1) / (2 * WHOLE_ROWS);
-    const bool held = rounds == 1;
+    const bool held = rows <= 3 * WHOLE_ROWS;
+    const int columns = matrix.padded_columns(), rounds = held ? 1 : (rows + 2 * WHOLE_ROWS - 1) / (2 * WHOLE_ROWS);
     const int chunk = held ? FEW_CHUNK : CHUNK, chunks = (columns + chunk - 1) / chunk;
     const int pairs = (count + 1) / 2, units = pairs * chunks;
     const size_t stride = size_t(count) * LANES, next_rows = size_t(columns) * WHOLE_ROWS;
@@ -188,9 +214,8 @@ void wide(const Matrix& matrix, const int* blocks, int count, const uint16_t* x,
         for (int round = 0; round < rounds; ++round) {
             const int row = 2 * WHOLE_ROWS * round;
             const uint16_t* from = x + size_t(columns) * row + size_t(now.first) * WHOLE_ROWS;
-            const bool two = row + WHOLE_ROWS < rows;
-            const auto multiply = now.count == 2 ? (two ? products<2, 2> : products<1, 2>)
-                                                 : (two ? products<2, 1> : products<1, 1>);
+            const int some = std::min(rows - row, (held ? 3 : 2) * WHOLE_ROWS);
+            const auto multiply = PRODUCTS[now.count - 1][(some - 1) / WHOLE_ROWS];
             multiply(from, next_rows, now.out, now.columns, part, out + stride * row + now.at * LANES, stride, next, after,
                      round * depth * each, each);
         }
