@@ -9,15 +9,15 @@ constexpr int KEYS = 128;  // of a picture, that a tile of queries looks at toge
 
 inline __m256i rounded(__m512 values) { return (__m256i)_mm512_cvtneps_pbh(values); }
 
-// e^x for x <= 0, to the precision of what is then rounded to bfloat16 (relative error 4e-5): 2^n e^r with |r| <= ln(2) / 2.
-// What is not a number stays that: a maximum returns its second operand then.
-inline __m512 exponential(__m512 given) {
-    const __m512 x = _mm512_max_ps(_mm512_set1_ps(-87.0f), given);
-    const __m512 n = _mm512_roundscale_ps(_mm512_mul_ps(x, _mm512_set1_ps(1.44269504f)), 0);
-    const __m512 r = _mm512_fnmadd_ps(n, _mm512_set1_ps(0.693147181f), x);
-    __m512 series = _mm512_set1_ps(1.0f / 24);
-    for (float factor : {1.0f / 6, 0.5f, 1.0f, 1.0f}) series = _mm512_fmadd_ps(series, r, _mm512_set1_ps(factor));
-    return _mm512_scalef_ps(series, n);
+constexpr float LOG2_E = 1.44269504f;
+
+// 2^x for x <= 0, to 9e-5 of it, for what is then rounded to bfloat16; 1 for 0. A polynomial in x - floor(x), the best of its
+// degree with that one. What is not a number stays that: a maximum returns its second operand then.
+inline __m512 power(__m512 given) {
+    const __m512 x = _mm512_max_ps(_mm512_set1_ps(-126.0f), given), part = _mm512_reduce_ps(x, _MM_FROUND_TO_NEG_INF);
+    __m512 series = _mm512_set1_ps(0.0770670604f);
+    for (float factor : {0.227644971f, 0.695116791f, 1.0f}) series = _mm512_fmadd_ps(series, part, _mm512_set1_ps(factor));
+    return _mm512_scalef_ps(series, x);  // by 2^floor(x)
 }
 
 // A head of a token, turned by its angles.
@@ -78,32 +78,24 @@ void attend_picture(const Picture& picture, float scale, int first, int count) {
         round_to(turned, size, queries + q * deep);
     }
     for (int start = 0; start < picture.length; start += KEYS) {
-        const int keys = std::min(KEYS, picture.length - start), vectors = (keys + LANES - 1) / LANES;
+        const int keys = std::min(KEYS, picture.length - start), vectors = round_up(keys, WIDE_DEPTH) / LANES;
         product_any<false>(queries, deep, rows, picture.keys + size_t(start) * deep, 2 * LANES, size_t(deep) * LANES,
                            vectors, size / 2, scores, KEYS);
-        const __mmask16 last = __mmask16(0xffff >> (vectors * LANES - keys));
         for (int q = 0; q < count; ++q) {
             float* row = scores + q * KEYS;
-            __m512 largest = _mm512_set1_ps(-INFINITY);
-            for (int v = 0; v < vectors; ++v) {
-                const __mmask16 held = v + 1 == vectors ? last : __mmask16(0xffff);
-                const __m512 score = _mm512_mul_ps(_mm512_loadu_ps(row + v * LANES), _mm512_set1_ps(scale));
-                const __m512 seen = _mm512_mask_blend_ps(held, _mm512_set1_ps(-INFINITY), score);
-                _mm512_storeu_ps(row + v * LANES, seen);
-                largest = _mm512_max_ps(seen, largest);
+            std::fill(row + keys, row + vectors * LANES, -INFINITY);
+            __m512 largest = _mm512_set1_ps(most[q]), sum = _mm512_setzero_ps();
+            for (int v = 0; v < vectors; ++v) largest = _mm512_max_ps(_mm512_load_ps(row + v * LANES), largest);
+            const float now = _mm512_reduce_max_ps(largest);
+            const __m512 by = _mm512_set1_ps(scale * LOG2_E), top = _mm512_set1_ps(now * (scale * LOG2_E));
+            for (int v = 0; v < vectors; v += 2) {
+                const __m512 low = power(_mm512_fmsub_ps(_mm512_load_ps(row + v * LANES), by, top));
+                const __m512 high = power(_mm512_fmsub_ps(_mm512_load_ps(row + (v + 1) * LANES), by, top));
+                _mm512_store_si512(weights + q * KEYS + v * LANES, (__m512i)_mm512_cvtne2ps_pbh(high, low));
+                sum = _mm512_add_ps(sum, _mm512_add_ps(low, high));
             }
-            const float now = std::max(most[q], _mm512_reduce_max_ps(largest));
-            __m512 sum = _mm512_setzero_ps();
-            for (int v = 0; v < vectors; ++v) {
-                const __m512 weight = exponential(_mm512_sub_ps(_mm512_loadu_ps(row + v * LANES), _mm512_set1_ps(now)));
-                const __mmask16 held = v + 1 == vectors ? last : __mmask16(0xffff);
-                const __m512 kept = _mm512_maskz_mov_ps(held, weight);
-                _mm256_store_si256(reinterpret_cast<__m256i*>(weights + q * KEYS + v * LANES), rounded(kept));
-                sum = _mm512_add_ps(sum, kept);
-            }
-            for (int k = vectors * LANES; k < round_up(keys, WIDE_DEPTH); ++k) weights[q * KEYS + k] = 0;
             if (now != most[q]) {
-                const float factor = std::exp(most[q] - now);
+                const float factor = std::exp((most[q] - now) * scale);
                 total[q] *= factor;
                 for (int c = 0; c < padded; ++c) sums[q * padded + c] *= factor;
                 most[q] = now;
@@ -196,17 +188,21 @@ void attend_many_stored(const Cache& cache, const int64_t* table, int head, cons
     alignas(64) float scores[TILE * QUERIES];
     alignas(64) uint16_t weights[QUERIES * TILE];
     std::fill(sums, sums + vectors * LANES * size, 0.0f);
-    std::fill(queries, queries + deep * QUERIES, 0);
     if (deep > size) std::fill(keys, keys + TILE * deep, 0);
     alignas(64) float scaled[MOST_HEAD], factors[QUERIES], total_of[QUERIES];
-    alignas(64) uint16_t query[MOST_HEAD];
-    alignas(64) int32_t places[QUERIES] = {};  // the last key that each query sees
+    alignas(64) uint16_t some_queries[LANES * MOST_HEAD] = {};  // [16][deep]
+    alignas(64) int32_t places[QUERIES] = {};                   // the last key that each query sees
     for (int q = 0; q < rows; ++q) {
         const float* from = some.queries + some.stride * (q / some.heads) + size_t(q % some.heads) * size;
         for (int c = 0; c < size; ++c) scaled[c] = from[c] * scale;
-        round_to(scaled, size, query);
-        for (int p = 0; p < size / 2; ++p) std::memcpy(queries + 2 * (p * QUERIES + q), query + 2 * p, 4);
+        round_to(scaled, size, some_queries + q % LANES * deep);
         places[q] = some.first_place + q / some.heads;
+        if (q % LANES < LANES - 1 && q < rows - 1) continue;
+        for (int c = 0; c < deep; c += 2 * LANES) {
+            __m512i both[LANES];
+            for (int i = 0; i < LANES; ++i) both[i] = _mm512_loadu_si512(some_queries + i * deep + c);
+            transpose(both, queries + c * QUERIES + 2 * (q / LANES * LANES), 2 * QUERIES);
+        }
     }
     __m512 most[VECTORS], total[VECTORS];
     for (int v = 0; v < VECTORS; ++v) most[v] = _mm512_set1_ps(-INFINITY), total[v] = _mm512_setzero_ps();
@@ -231,8 +227,8 @@ void attend_many_stored(const Cache& cache, const int64_t* table, int head, cons
             float* column = scores + v * LANES;
             if (SCALED)
                 for (int t = 0; t < count; ++t) {
-                    const __m512 by = _mm512_set1_ps(cache.key_scales[place[t]]);
-                    _mm512_store_ps(column + t * QUERIES, _mm512_mul_ps(_mm512_load_ps(column + t * QUERIES), by));
+                    const __m512 key = _mm512_set1_ps(cache.key_scales[place[t]]);
+                    _mm512_store_ps(column + t * QUERIES, _mm512_mul_ps(_mm512_load_ps(column + t * QUERIES), key));
                 }
             const __m512i seen = _mm512_load_si512(places + v * LANES);
             for (int t = std::max(0, some.first_place + 1 - start); t < count; ++t) {
@@ -241,9 +237,10 @@ void attend_many_stored(const Cache& cache, const int64_t* table, int head, cons
             }
             __m512 now = most[v], sum = _mm512_setzero_ps();
             for (int t = 0; t < count; ++t) now = _mm512_max_ps(_mm512_load_ps(column + t * QUERIES), now);
+            const __m512 by = _mm512_set1_ps(LOG2_E), top = _mm512_mul_ps(now, by);
             const auto weight = [&](int t) {
                 if (t >= count) return _mm512_setzero_ps();
-                const __m512 found = exponential(_mm512_sub_ps(_mm512_load_ps(column + t * QUERIES), now));
+                const __m512 found = power(_mm512_fmsub_ps(_mm512_load_ps(column + t * QUERIES), by, top));
                 sum = _mm512_add_ps(sum, found);
                 return SCALED ? _mm512_mul_ps(found, _mm512_set1_ps(cache.value_scales[place[t]])) : found;
             };
@@ -255,7 +252,7 @@ void attend_many_stored(const Cache& cache, const int64_t* table, int head, cons
                 }
                 transpose(both, weights + v * LANES * TILE + t, TILE);
             }
-            const __m512 factor = exponential(_mm512_sub_ps(most[v], now));
+            const __m512 factor = power(_mm512_fmsub_ps(most[v], by, top));
             _mm512_store_ps(factors + v * LANES, factor);
             moved |= _mm512_cmpneq_ps_mask(most[v], now) != 0;
             total[v] = _mm512_fmadd_ps(total[v], factor, sum);
