@@ -107,3 +107,27 @@ def test_large_scores_do_not_overflow(level: Level) -> None:
     out = paged_attention(query, cache, [group], 1.0, level=level)
     expected = definition(query, group, cache, 1.0, rounded=in_bfloat16(cache, level))
     torch.testing.assert_close(out.double(), expected, rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("level", LEVELS)
+def test_keys_without_weight_change_nothing_however_many_there_are(level: Level) -> None:
+    group, cache = make([(33, 9000)], 1, 16, torch.bfloat16)
+    cache.keys.zero_()
+    cache.values.fill_(1.0)
+    cache.keys[group.block_tables[0, 0], :, 0] = 4.5
+    query = torch.linspace(4, 5, 33)[:, None, None].expand(33, 2, 16).contiguous()
+    out = paged_attention(query, cache, [group], 1.0, level=level)
+    torch.testing.assert_close(out, torch.ones_like(out), rtol=0, atol=3e-4)
+
+
+@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize("dim", [16, 48, 80])
+def test_what_memory_held_before_is_not_seen(dim: int, level: Level) -> None:
+    group, cache = make([(5, 37)], 1, dim, torch.bfloat16)
+    query = torch.randn(5, 2, dim, generator=torch.Generator().manual_seed(1))
+    first = paged_attention(query, cache, [group], 0.2, level=level)
+    larger, spoiled = make([(80, 80)], 1, 128, torch.bfloat16)
+    spoiled.keys.fill_(torch.nan)
+    spoiled.values.fill_(torch.nan)
+    paged_attention(torch.full((80, 2, 128), torch.nan), spoiled, [larger], 0.2, level=level)
+    assert torch.equal(paged_attention(query, cache, [group], 0.2, level=level), first)

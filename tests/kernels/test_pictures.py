@@ -90,6 +90,16 @@ def test_what_is_not_a_number_stays_in_its_picture(part: int, level: Level) -> N
     assert out[:37, 1].isnan().any(-1).all() == (part > 0)
 
 
+@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize("size", [24, 48, 72, 80, 6])
+def test_what_memory_held_before_is_not_seen(size: int, level: Level) -> None:
+    qkv, *angles = make([(1, 37)], 2, size)
+    first = picture_attention(qkv.bfloat16(), *angles, [(1, 37)], 0.2, level=level)
+    larger, *others = make([(1, 300)], 4, 128)
+    picture_attention(torch.full_like(larger, torch.nan).bfloat16(), *others, [(1, 300)], 0.2, level=level)
+    assert torch.equal(picture_attention(qkv.bfloat16(), *angles, [(1, 37)], 0.2, level=level), first)
+
+
 def test_float32_and_processors_without_its_products_take_torch(monkeypatch: pytest.MonkeyPatch) -> None:
     taken: list[torch.dtype] = []
     reference = pictures.picture_attention_reference

@@ -117,8 +117,8 @@ def test_steps_give_what_the_layers_give(
     assert all(plan is plans[0] for plan in plans), "made once, used by all steps"
     rounded = stored != torch.float32 and multiplies_bfloat16()
     alike = [error for error, lengths in zip(errors, steps, strict=True) if not rounded or lengths[-1][0] == 1]
-    assert len(alike) >= 5
     assert torch.cat(alike).median() < 1e-5
+    assert torch.cat(alike).max() < 0.1
     assert torch.cat(errors).max() < (0.3 if rounded else 0.1)
 
 

@@ -55,7 +55,6 @@ def compiled(qkv: torch.Tensor, level: cpu.Level | None = None) -> bool:
         and qkv.dtype == torch.bfloat16
         and qkv.shape[-1] % 2 == 0
         and qkv.shape[-1] <= cpu.LARGEST_HEAD
-        and level >= cpu.Level.AVX512
         and cpu.multiplies_bfloat16(level)
     )
 

@@ -21,6 +21,7 @@ namespace {
 constexpr int LEAST_WIDE = 25;  // rows, for which VNNI unpacks a fourth time; with 24 neither is faster at all hours
 constexpr int CHUNK = 512;      // columns: of two blocks, as bfloat16, two thirds of the first cache; 256 are no faster
 constexpr int FEW_CHUNK = 128;  // where all rows' sums stay in tiles: then what is unpacked stays in the first cache
+constexpr int STEP_BYTES = 64;  // of codes that are unpacked at once
 constexpr int TILE_NUMBERS = WHOLE_ROWS * WIDE_DEPTH;
 // Tiles 0 to 3 are sums: of the first rows with both blocks, then of the second. 4 and 5 are rows, 6 and 7 blocks. Or 4 and 5
 // are sums of third rows: then 6 is rows, 7 a block.
@@ -60,7 +61,7 @@ struct Pair {
     int format, group, first, columns;
     uint16_t* out;  // [2][CHUNK][16]
 
-    int step() const { return format == INT4 ? 8 : 4; }  // columns in 64 bytes of codes
+    int step() const { return format == INT4 ? 8 : 4; }  // columns in `STEP_BYTES`
     int steps() const { return count * columns / step(); }
 
     // Unpacks some steps, and has as much of `later` brought into the second cache.
@@ -84,7 +85,7 @@ struct Pair {
     // Steps up to the end of a group; returns their number.
     template <int FORMAT>
     int unpack_some(int from, int to, const Pair& later) const {
-        constexpr int STEP = FORMAT == INT4 ? 8 : 4, BYTES = TILE_BYTES / STEP;  // of a column of 16 outputs
+        constexpr int STEP = FORMAT == INT4 ? 8 : 4, BYTES = STEP_BYTES / STEP;  // of a column of 16 outputs
         constexpr float MIDDLE = FORMAT == INT4 ? 128 + 8 : 256 + 128;
         const Place at = place(from);
         const int some = std::min(to - from, (group - at.inside) / STEP);
@@ -93,11 +94,11 @@ struct Pair {
             const Place then = later.place(from);
             ahead = then.group + then.inside * BYTES;
         }
-        const auto* scales = reinterpret_cast<const __m256i*>(at.group + blocks[at.block].code_bytes);
+        const auto* scales = reinterpret_cast<const __m256i*>(at.group + blocks[0].code_bytes);
         const __m512 scale = _mm512_cvtph_ps(_mm256_loadu_si256(scales));
         const __m512 offset = _mm512_mul_ps(scale, _mm512_set1_ps(-MIDDLE));
         uint16_t* to_columns = out + (at.block * CHUNK + at.column) * LANES;
-        for (int i = 0; i < some; ++i, codes += TILE_BYTES, ahead += TILE_BYTES, to_columns += STEP * LANES) {
+        for (int i = 0; i < some; ++i, codes += STEP_BYTES, ahead += STEP_BYTES, to_columns += STEP * LANES) {
             _mm_prefetch(reinterpret_cast<const char*>(ahead), _MM_HINT_T1);
             const __m512i packed = _mm512_loadu_si512(codes);
             unpack_two<FORMAT, 0>(packed, scale, offset, to_columns);

@@ -2,8 +2,9 @@
 // bytes.
 //
 // Included by the file of each instruction set, after its `product_any` and the rows of the product that its registers
-// hold: c[rows][vectors] = (or, with ADD, +=) the sum over pairs of a[row][pair] * b[pair][lane]. Rows are multiples of
-// `ROWS`, columns, which pairs are two of, of `WIDE_DEPTH`.
+// hold: c[rows][vectors] = (or, with ADD, +=) the sum over pairs of columns of a[row][pair] * b[pair][lane]. Rows are a
+// multiple of `ROWS`. It may read columns up to a multiple of `WIDE_DEPTH`: of a and b, one has zeros there and the other no
+// number that is none.
 
 constexpr int KEYS = 128;  // of a picture, that a tile of queries looks at together: their scores stay in the first cache
 
@@ -40,7 +41,7 @@ inline void round_to(const float* from, int size, uint16_t* to) {
 }
 
 void pack_keys(const Picture& picture, int first, int last) {
-    const int size = picture.size, padded = picture.padded_size(), deep = picture.deep_size();
+    const int size = picture.size, padded = Picture::padded_size(size), deep = Picture::deep_size(size);
     alignas(64) float turned[MOST_HEAD];
     alignas(64) uint16_t key[MOST_HEAD];
     for (int block = first; block < round_up(last, WIDE_DEPTH); block += LANES) {
@@ -63,13 +64,12 @@ void pack_keys(const Picture& picture, int first, int last) {
 }
 
 void attend_picture(const Picture& picture, float scale, int first, int count) {
-    const int size = picture.size, padded = picture.padded_size(), deep = picture.deep_size();
+    const int size = picture.size, padded = Picture::padded_size(size), deep = Picture::deep_size(size);
     const int rows = round_up(count, ROWS);
     alignas(64) uint16_t queries[QUERIES * MOST_HEAD], weights[QUERIES * KEYS];
     alignas(64) float scores[QUERIES * KEYS], sums[QUERIES * MOST_HEAD], turned[MOST_HEAD] = {};
     float most[QUERIES], total[QUERIES] = {};
     std::memset(queries, 0, sizeof(uint16_t) * rows * deep);
-    std::memset(weights + count * KEYS, 0, sizeof(uint16_t) * (rows - count) * KEYS);
     std::memset(sums, 0, sizeof(float) * rows * padded);
     std::fill(most, most + QUERIES, -INFINITY);
     for (int q = 0; q < count; ++q) {
@@ -252,7 +252,7 @@ void attend_many_stored(const Cache& cache, const int64_t* table, int head, cons
                 }
                 transpose(both, weights + v * LANES * TILE + t, TILE);
             }
-            const __m512 factor = power(_mm512_fmsub_ps(most[v], by, top));
+            const __m512 factor = power(_mm512_mul_ps(_mm512_sub_ps(most[v], now), by));  // 1 where nothing moved
             _mm512_store_ps(factors + v * LANES, factor);
             moved |= _mm512_cmpneq_ps_mask(most[v], now) != 0;
             total[v] = _mm512_fmadd_ps(total[v], factor, sum);

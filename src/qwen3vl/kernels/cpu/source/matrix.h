@@ -112,14 +112,14 @@ struct Picture {
     const float* cosines;   // [length, size / 2]
     const float* sines;
     uint16_t* keys;         // packed: [blocks of 16 tokens][deep size / 2][16][2]
-    uint16_t* values;       // packed: [pairs of tokens][padded size][2]; tokens up to whole tiles are 0
+    uint16_t* values;       // packed: [pairs of tokens][padded size][2]; both are 0 behind the last, up to a whole tile
     uint16_t* y;            // of the first token
     size_t stride;          // from a token's query to the next
     int hidden;             // from a token's y to the next
     int length, size;
 
-    int padded_size() const { return round_up(size, LANES); }
-    int deep_size() const { return round_up(size, WIDE_DEPTH); }
+    static int padded_size(int size) { return round_up(size, LANES); }    // of a value
+    static int deep_size(int size) { return round_up(size, WIDE_DEPTH); }  // of a key
 };
 
 // Codes and scales of a matrix.
@@ -145,8 +145,7 @@ constexpr int TILE = 64;  // keys that are looked at together
 struct Kernels {
     // out[row][lane] for up to `MOST_ROWS` rows and `MOST_BLOCKS` blocks: out is [rows, count * 16].
     void (*tile)(const Block* blocks, int count, int format, const Activations& x, int first_row, int rows, float* out);
-    // The same for a piece of `least_wide` rows or more, up to `WIDE_ROWS`, and up to `WIDE_BLOCKS` blocks: x is rows in
-    // tiles. `x` and `out` have room for rows up to the next multiple of `WHOLE_ROWS`.
+    // The same for up to `WIDE_ROWS` rows and `WIDE_BLOCKS` blocks: x is rows in tiles. `x` and `out` have room for rows up to the next multiple of `WHOLE_ROWS`.
     void (*wide)(const Matrix& matrix, const int* blocks, int count, const uint16_t* x, int rows, float* out);
     // A row of `used` numbers, and zeros up to `columns`, into tiles (`Activations`).
     void (*round_row)(const float* x, int used, int columns, uint16_t* tiles, int row);
@@ -180,7 +179,8 @@ struct Kernels {
     // Norm, then the rotary turn by half the head's size of angles.
     void (*turn_head)(const float* x, const float* weight, float eps, const float* cosines, const float* sines,
                       int size, float* out);
-    // Turns the keys of the tokens first .. last, multiples of 16, and packs them and their values. Null: the processor or
+    // Turns the keys of the tokens first .. last, of which the first is a multiple of `WIDE_DEPTH`, and packs them and their
+    // values; what is behind the last, up to a whole tile, becomes 0. Null: the processor or
     // the compiler knows no products of bfloat16.
     void (*pack_keys)(const Picture& picture, int first, int last);
     // `count` queries, up to `QUERIES`, over all of the picture's keys, which are packed.

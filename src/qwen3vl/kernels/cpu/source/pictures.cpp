@@ -16,7 +16,7 @@ int length_of(const PictureAttention& call, int picture) {
     return int(call.starts[picture + 1] - call.starts[picture]);
 }
 
-size_t in_tiles(int tokens) { return size_t(round_up(tokens, WIDE_DEPTH)); }
+size_t padded(int tokens) { return size_t(round_up(tokens, WIDE_DEPTH)); }
 
 struct Units {
     std::vector<size_t> packed;  // tokens before each picture, in whole tiles
@@ -26,7 +26,7 @@ struct Units {
         packed.assign(1, 0), all.clear();
         for (int p = 0; p < call.pictures; ++p) {
             const int length = length_of(call, p);
-            packed.push_back(packed.back() + in_tiles(length));
+            packed.push_back(packed.back() + padded(length));
             for (int h = 0; h < call.heads; ++h)
                 for (int first = 0; first < length; first += QUERIES)
                     all.push_back({p, h, first, std::min(QUERIES, length - first)});
@@ -36,7 +36,7 @@ struct Units {
 
 // Numbers of a token's packed key and value.
 size_t packed_size(const PictureAttention& call) {
-    return size_t(round_up(call.head_size, WIDE_DEPTH)) + round_up(call.head_size, LANES);
+    return size_t(Picture::deep_size(call.head_size)) + Picture::padded_size(call.head_size);
 }
 
 Picture picture_of(const PictureAttention& call, const Units& units, const Unit& unit, uint16_t* room) {
@@ -51,7 +51,7 @@ Picture picture_of(const PictureAttention& call, const Units& units, const Unit&
     picture.cosines = call.cosines + first * (call.head_size / 2);
     picture.sines = call.sines + first * (call.head_size / 2);
     picture.keys = keys;
-    picture.values = keys + tokens * picture.deep_size();
+    picture.values = keys + tokens * Picture::deep_size(call.head_size);
     picture.y = call.y + picture.hidden * first + head;
     picture.length = length_of(call, unit.picture);
     return picture;
@@ -61,7 +61,7 @@ Picture picture_of(const PictureAttention& call, const Units& units, const Unit&
 
 void reserve(const Kernels&, const PictureAttention& call, Scratch& scratch) {
     size_t tokens = 0;
-    for (int p = 0; p < call.pictures; ++p) tokens += in_tiles(length_of(call, p));
+    for (int p = 0; p < call.pictures; ++p) tokens += padded(length_of(call, p));
     grown(scratch.packed, tokens * call.heads * packed_size(call));
 }
 

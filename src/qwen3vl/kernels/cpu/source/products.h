@@ -129,10 +129,12 @@ inline void multiply_swiglu(const Kernels& kernels, const Matrix& matrix, const 
 // about one size, which are whole tiles: blocks are unpacked for each.
 template <typename Work>
 void in_pieces(bool tiles, int rows, int first_block, int last_block, int most_blocks, const Work& work) {
-    const int pieces = std::max(1, (rows + WIDE_ROWS - 1) / WIDE_ROWS), each = (rows + pieces - 1) / pieces;
-    in_strips(0, rows, tiles ? round_up(each, WHOLE_ROWS) : rows, [&](int row, int some) {
-        in_strips(first_block, last_block, most_blocks, [&](int block, int count) { work(row, some, block, count); });
-    });
+    const int whole = (rows + WHOLE_ROWS - 1) / WHOLE_ROWS, pieces = tiles ? (rows + WIDE_ROWS - 1) / WIDE_ROWS : 1;
+    for (int piece = 0; piece < pieces; ++piece) {
+        const int row = whole * piece / pieces * WHOLE_ROWS, end = whole * (piece + 1) / pieces * WHOLE_ROWS;
+        in_strips(first_block, last_block, most_blocks,
+                  [&](int block, int count) { work(row, std::min(rows, end) - row, block, count); });
+    }
 }
 
 // Some blocks of y = x W^T; `emit(row, first output, count, values)` takes the results.
