@@ -3,9 +3,9 @@
     python -m benchmarks.cpu.layers --shape 2b --bits 4 --tokens 512 [--layers 2] [--levels avx512 amx] [--json FILE]
 
 A step of so many tokens of one sequence runs through a few layers with random weights, at each instruction set in turn,
-round by round. Prints the median time of a layer and what it comes to if all layers of the shape took as long; below it
-the products with packed matrices alone, with the multiplications they do a second. Imports torch and the network, and
-nothing of an engine.
+round by round. Prints the median time of a layer and what it comes to if all layers of the shape took as long, and
+beside it the products with packed matrices alone, with the multiplications they do a second, and attention alone.
+Imports torch and the network, and nothing of an engine.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import torch
 
 from qwen3vl.checkpoints.catalogue import ReleasedModel, lookup
 from qwen3vl.checkpoints.config import ModelConfig
-from qwen3vl.kernels.attention import AttentionGroup, LayerCache
+from qwen3vl.kernels.attention import AttentionGroup, LayerCache, paged_attention
 from qwen3vl.kernels.cpu import library
 from qwen3vl.kernels.cpu.library import Level
 from qwen3vl.kernels.experts import grouped_experts, route
@@ -48,7 +48,12 @@ def main() -> None:
         decoder = _decoder(model, given.layers, Packing(given.bits, _GROUPS[given.bits]))
         found: dict[tuple[int, Level], dict[str, list[float]]] = {}
         for tokens in given.tokens:
-            works = {"layer": _layers(decoder, tokens), "products": _products(decoder, tokens)}
+            cache = [_cache(decoder, tokens, given.cache_bits) for _ in decoder.layers]
+            works = {
+                "layer": _layers(decoder, tokens, cache),
+                "products": _products(decoder, tokens),
+                "attention": _attention(decoder, tokens, cache),
+            }
             levels = [level for level in given.levels if level <= _best()]
             for level in levels:
                 for work in works.values():
@@ -61,11 +66,12 @@ def main() -> None:
     print(f"{model.name}, {given.bits} bits, {given.layers} of {all_layers} layers, {given.threads} threads")
     multiplications = _multiplications(model.config)
     for (tokens, level), times in found.items():
-        layer, products = (statistics.median(times[name]) for name in ("layer", "products"))
+        layer, products, attention = (statistics.median(times[name]) for name in ("layer", "products", "attention"))
         print(
             f"{tokens:6} tokens {level.name.lower():7} layer {1e3 * layer:8.2f} ms ({1e3 * min(times['layer']):.2f} to "
             f"{1e3 * max(times['layer']):.2f}), {tokens / layer / all_layers:8.1f} tokens/s; products "
-            f"{1e3 * products:8.2f} ms, {tokens * multiplications / products / 1e9:8.1f} G/s"
+            f"{1e3 * products:8.2f} ms, {tokens * multiplications / products / 1e9:8.1f} G/s; attention "
+            f"{1e3 * attention:8.2f} ms"
         )
     if given.json is not None:
         rows = [{"tokens": tokens, "level": level.name.lower(), **times} for (tokens, level), times in found.items()]
@@ -107,32 +113,48 @@ def _decoder(model: ReleasedModel, layers: int, packing: Packing) -> Decoder:
     return decoder.eval()
 
 
-def _layers(decoder: Decoder, tokens: int) -> Callable[[], object]:
+def _cache(decoder: Decoder, tokens: int, bits: int) -> LayerCache:
     text = decoder.config
-    blocks = -(-tokens // _BLOCK)
-    shape = (blocks, text.num_kv_heads, _BLOCK, text.head_dim)
-    cache = [
-        LayerCache(torch.zeros(shape, dtype=torch.bfloat16), torch.zeros(shape, dtype=torch.bfloat16))
-        for _ in decoder.layers
-    ]
+    shape = (-(-tokens // _BLOCK), text.num_kv_heads, _BLOCK, text.head_dim)
+    stored = torch.int8 if bits == 8 else torch.bfloat16
+    scales = [torch.ones(shape[:-1]) for _ in range(2)] if bits == 8 else []
+    return LayerCache(*(torch.zeros(shape, dtype=stored) for _ in range(2)), *scales)
+
+
+def _prompt(tokens: int) -> AttentionGroup:
+    return AttentionGroup(
+        first_token=0,
+        num_tokens=tokens,
+        query_starts=torch.tensor([0, tokens]),
+        context_lengths=torch.tensor([tokens]),
+        block_tables=torch.arange(-(-tokens // _BLOCK))[None],
+        max_queries=tokens,
+        max_context=tokens,
+    )
+
+
+def _attention(decoder: Decoder, tokens: int, cache: list[LayerCache]) -> Callable[[], object]:
+    text = decoder.config
+    queries = torch.randn(tokens, text.num_heads, text.head_dim)
+
+    def run() -> None:
+        for layer in cache:
+            paged_attention(queries, layer, [_prompt(tokens)], text.head_dim**-0.5)
+
+    return run
+
+
+def _layers(decoder: Decoder, tokens: int, cache: list[LayerCache]) -> Callable[[], object]:
+    text = decoder.config
     ids = torch.randint(0, text.vocab_size, (tokens,))
 
     def run() -> torch.Tensor:
-        group = AttentionGroup(
-            first_token=0,
-            num_tokens=tokens,
-            query_starts=torch.tensor([0, tokens]),
-            context_lengths=torch.tensor([tokens]),
-            block_tables=torch.arange(blocks)[None],
-            max_queries=tokens,
-            max_context=tokens,
-        )
         batch = Batch(
             token_ids=ids,
             position_ids=torch.arange(tokens).expand(3, tokens),
             slots=torch.arange(tokens),
             active_experts=torch.full((tokens,), text.moe.num_experts_per_tok if text.moe else 1),
-            groups=[group],
+            groups=[_prompt(tokens)],
             logit_rows=torch.tensor([tokens - 1]),
             visuals=None,
         )
@@ -182,6 +204,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--shape", default="2b", help="a catalogue name: 2b, 4b, 8b, 30b-a3b, ...")
     parser.add_argument("--layers", type=int, default=2, help="that are run")
     parser.add_argument("--bits", type=int, choices=(4, 8), default=4)
+    parser.add_argument("--cache-bits", type=int, choices=(8, 16), default=16)
     parser.add_argument("--tokens", type=int, nargs="+", default=[512])
     parser.add_argument("--levels", type=lambda name: Level[name.upper()], nargs="+", default=list(Level)[1:])
     parser.add_argument("--rounds", type=int, default=5)

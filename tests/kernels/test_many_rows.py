@@ -17,7 +17,7 @@ from tests.support.cpu import LEVELS, LEVELS_OF_BYTES
 PACKINGS = [
     *(Packing(bits, group) for bits in (4, 8) for group in (32, 64, 128)),
 ]
-ROWS = [7, 8, 9, 15, 33, 63, 64, 65, 145]
+ROWS = [7, 8, 9, 15, 24, 33, 64, 65, 145]
 TILES_FROM = 25
 
 

@@ -71,8 +71,8 @@ struct Pair {
 
   private:
     struct Place {
-        int block, column;      // the latter from `first` on
-        int inside;             // columns before it in its group
+        int block, column;  // the latter from `first` on
+        int inside;         // columns before it in its group
         const uint8_t* group;
     };
 

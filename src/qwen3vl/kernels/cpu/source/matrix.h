@@ -145,7 +145,8 @@ constexpr int TILE = 64;  // keys that are looked at together
 struct Kernels {
     // out[row][lane] for up to `MOST_ROWS` rows and `MOST_BLOCKS` blocks: out is [rows, count * 16].
     void (*tile)(const Block* blocks, int count, int format, const Activations& x, int first_row, int rows, float* out);
-    // The same for up to `WIDE_ROWS` rows and `WIDE_BLOCKS` blocks: x is rows in tiles. `x` and `out` have room for rows up to the next multiple of `WHOLE_ROWS`.
+    // The same for up to `WIDE_ROWS` rows and `WIDE_BLOCKS` blocks: x is rows in tiles. `x` and `out` have room for rows up
+    // to the next multiple of `WHOLE_ROWS`.
     void (*wide)(const Matrix& matrix, const int* blocks, int count, const uint16_t* x, int rows, float* out);
     // A row of `used` numbers, and zeros up to `columns`, into tiles (`Activations`).
     void (*round_row)(const float* x, int used, int columns, uint16_t* tiles, int row);
@@ -180,8 +181,8 @@ struct Kernels {
     void (*turn_head)(const float* x, const float* weight, float eps, const float* cosines, const float* sines,
                       int size, float* out);
     // Turns the keys of the tokens first .. last, of which the first is a multiple of `WIDE_DEPTH`, and packs them and their
-    // values; what is behind the last, up to a whole tile, becomes 0. Null: the processor or
-    // the compiler knows no products of bfloat16.
+    // values; what is behind the last, up to a whole tile, becomes 0. Null: the processor or the compiler knows no products
+    // of bfloat16.
     void (*pack_keys)(const Picture& picture, int first, int last);
     // `count` queries, up to `QUERIES`, over all of the picture's keys, which are packed.
     void (*attend_picture)(const Picture& picture, float scale, int first, int count);

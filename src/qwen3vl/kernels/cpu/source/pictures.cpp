@@ -44,7 +44,6 @@ Picture picture_of(const PictureAttention& call, const Units& units, const Unit&
     const size_t tokens = units.packed[unit.picture + 1] - units.packed[unit.picture];
     uint16_t* keys = room + packed_size(call) * (units.packed[unit.picture] * call.heads + tokens * unit.head);
     Picture picture;
-    picture.size = call.head_size;
     picture.hidden = call.heads * call.head_size;
     picture.stride = size_t(3) * picture.hidden;
     picture.qkv = call.qkv + picture.stride * first + head;
@@ -54,6 +53,7 @@ Picture picture_of(const PictureAttention& call, const Units& units, const Unit&
     picture.values = keys + tokens * Picture::deep_size(call.head_size);
     picture.y = call.y + picture.hidden * first + head;
     picture.length = length_of(call, unit.picture);
+    picture.size = call.head_size;
     return picture;
 }
 
